@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Shared by all OpenCL kernels. PV_FAT or PV_SIMT is defined: fat kernels have work-groups of one and use
+ * float16, one voxel's block of 16 channels; simt kernels have many small work-items. */
+#ifndef COMMON_BASE_H
+#define COMMON_BASE_H
+
+#include "ops/args/types.h"
+
+#define G(T) __global T *restrict
+#define GC(T) __global const T *restrict
+
+/* Aligned block of 16 channels. */
+#define LD16(p) (*(__global const float16 *)(p))
+#define ST16(p) (*(__global float16 *)(p))
+#define LD4(p) (*(__global const float4 *)(p))
+#define ST4(p) (*(__global float4 *)(p))
+
+#define WG1 __attribute__((reqd_work_group_size(1, 1, 1)))
+#define WG64 __attribute__((reqd_work_group_size(64, 1, 1)))
+#define WG256 __attribute__((reqd_work_group_size(256, 1, 1)))
+
+/* Work-groups of one-dimensional kernels may be spread over x and y (pv_groups). */
+#define GROUP() ((int)(get_group_id(0) + get_group_id(1) * get_num_groups(0)))
+#define LOCAL() ((int)get_local_id(0))
+
+#define UNROLL _Pragma("unroll")
+#define NOUNROLL _Pragma("nounroll")
+
+/* Sum of the 16 lanes in a fixed order. */
+float sum16(float16 v);
+float sum16(float16 v)
+{
+    float8 a = v.lo + v.hi;
+    float4 b = a.lo + a.hi;
+    float2 c = b.lo + b.hi;
+    return c.x + c.y;
+}
+
+#endif

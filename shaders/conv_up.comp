@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Transposed convolution of stride 2; formula, shapes and work-items as in kernels_cl/conv_up.cl.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "common/base.glsl"
+#include "ops/args/conv.h"
+
+WG64
+BUF_R4(0, src)
+BUF_R4(1, wt)
+BUF_X4(2, dst)
+ARGS(a_conv)
+#include "common/conv.glsl"
+
+void main()
+{
+    int v = int(gl_GlobalInvocationID.x), kb = int(gl_WorkGroupID.y), n = int(gl_WorkGroupID.z);
+    ivec3 size = ivec3(a.fx, a.fy, a.fz);
+    if (v >= size.x * size.y * size.z)
+        return;
+    int z = v % size.z, y = v / size.z % size.y, x = v / size.z / size.y;
+    int d = OFF4(2) + (a.dst0 + n * a.dn + kb * a.db + x * a.dp + y * a.dr) / 4 + z * 4;
+    vec4 acc0 = vec4(0), acc1 = acc0, acc2 = acc0, acc3 = acc0;
+    if (a.accum != 0) {
+        acc0 = dst[d]; acc1 = dst[d + 1]; acc2 = dst[d + 2]; acc3 = dst[d + 3];
+    } else if (a.bias >= 0) {
+        int b = OFF4(1) + (a.bias + kb * a.wb) / 4;
+        acc0 = wt[b]; acc1 = wt[b + 1]; acc2 = wt[b + 2]; acc3 = wt[b + 3];
+    }
+    int s0 = OFF4(0) + (a.so + n * a.sn) / 4, w0 = OFF4(1) + (a.w0 + kb * a.wb) / 4;
+    int sb = a.sb / 4, sp = a.sp / 4, sr = a.sr / 4;
+    for (int c = 0; c < a.cb; c++)
+        for (int kx = (x + a.px) & 1; kx < a.kx; kx += 2)
+            for (int ky = (y + a.py) & 1; ky < a.ky; ky += 2)
+                for (int kz = (z + a.pz) & 1; kz < a.kz; kz += 2) {
+                    int s = s0 + c * sb + (x + a.px - kx) / 2 * sp + (y + a.py - ky) / 2 * sr +
+                            (z + a.pz - kz) / 2 * 4;
+                    int w = w0 + (((c * a.kx + kx) * a.ky + ky) * a.kz + kz) * 64;
+                    TAP16(s, w)
+                }
+    dst[d] = acc0; dst[d + 1] = acc1; dst[d + 2] = acc2; dst[d + 3] = acc3;
+}

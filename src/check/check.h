@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The checker behind `protovox selftest` and tests/check: every op, on a device and each implementation,
+ * against the plain C reference in double.
+ *
+ * An op's body builds one case through the op's public call: it draws sizes, makes inputs and registers
+ * outputs. The engine runs the body on ref:0 and on the device with the same draws and inputs, walks the tape
+ * back from random output gradients, and compares outputs and input gradients. Per case: outputs and memory
+ * start as NaN, guard zones lie around every buffer, borders and spare lanes must stay zero, gradients are
+ * checked written and accumulated, and a second run must give the same bits. On ref:0 alone, gradients are
+ * checked against central differences. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include "tape/tape.h"
+
+struct pv_check;
+
+struct pv_check_op {
+    const char *name;
+    void (*body)(struct pv_check *k);
+    int fixed;                      /* how many case numbers have fixed sizes; later ones are random */
+    double tol;                     /* relative L2, and max difference / max value, of outputs */
+    double tol_grad;                /* the same for gradients */
+    const char *const *impls;       /* implementations to force in turn, NULL-terminated; NULL: none */
+};
+/* NULL-terminated; one list per op family in check/NAME.c, joined in check/list.c. */
+extern const struct pv_check_op *const *const pv_check_families[];
+
+/* ---- for bodies ---- */
+enum { PV_CK_GRAD = 1, PV_CK_NO_DY = 2 };
+pv_tape *pv_ck_tape(struct pv_check *k);
+int pv_ck_case(const struct pv_check *k);               /* case number, from 0 */
+int pv_ck_int(struct pv_check *k, int lo, int hi);      /* uniform in [lo, hi] */
+double pv_ck_uniform(struct pv_check *k, double lo, double hi);
+/* Random spatial sizes of at most `most` voxels per side; with probability a half one side is 1. */
+void pv_ck_sides(struct pv_check *k, int dims, int most, int s[3]);
+/* Inputs, uniform in [lo, hi); borrowed. PV_CK_GRAD: its gradient is checked. */
+pv_tensor *pv_ck_input(struct pv_check *k, struct pv_shape h, double lo, double hi, int flags);
+pv_tensor *pv_ck_labels(struct pv_check *k, struct pv_shape h, int lo, int hi);     /* I32 in [lo, hi] */
+/* An input with given content (n values in dense order, copied). */
+pv_tensor *pv_ck_values(struct pv_check *k, struct pv_shape h, enum pv_dtype type, const double *v, int flags);
+/* Registers a result and takes over its reference. NULL fails the case. PV_CK_NO_DY: no gradient enters here. */
+void pv_ck_output(struct pv_check *k, const char *name, pv_tensor *t, int flags);
+/* Keeps a tensor alive until the run's end (intermediate results); returns it. */
+pv_tensor *pv_ck_keep(struct pv_check *k, pv_tensor *t);
+/* Loosens this case's tolerances by a factor (say why where it is called). */
+void pv_ck_loosen(struct pv_check *k, double factor);
+
+/* ---- running ---- */
+struct pv_check_opts {
+    const char *op;                 /* name or part of it, NULL = all */
+    int cases;                      /* per op, at least the fixed ones */
+    int only_case;                  /* -1 = all */
+    uint64_t seed;
+    bool finite_differences;        /* check ref:0 by itself instead of a device */
+    void (*row)(void *user, const char *op, const char *impl, int passed, int failed, double worst, double s);
+    void *user;
+};
+struct pv_check_result { int passed, failed; };
+/* `dev` must have been opened with guard and poison. Failures are printed with a line that reproduces them. */
+struct pv_check_result pv_check_run(pv_dev *dev, const struct pv_check_opts *o);
+
+#endif

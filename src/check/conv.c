@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Cases of the convolution ops. Tolerances: fp32 sums of up to a few thousand products against double. */
+#include "check/check.h"
+#include "ops/conv.h"
+
+static void sizes(struct pv_check *k, int dims, int most, int s[3], int *n, int *ci, int *co)
+{
+    pv_ck_sides(k, dims, most, s);
+    *n = pv_ck_int(k, 1, 3);
+    *ci = pv_ck_int(k, 1, 36);      /* 16 rows of a 3x3x3 weight must fit a binding of 64 KiB */
+    *co = pv_ck_int(k, 1, 36);
+}
+
+static void conv_case(struct pv_check *k, int ks, int stride, int pad)
+{
+    /* V-Net's channel counts at small sizes first, then random */
+    static const int fixed[][6] = {{2, 8, 8, 1, 1, 1}, {1, 3, 17, 3, 2, 3}, {1, 16, 16, 5, 6, 20},
+                                   {2, 32, 32, 4, 3, 10}, {1, 16, 32, 3, 8, 7}};
+    int n, ci, co, s[3], c = pv_ck_case(k), dims = 3;
+    if (c < (int)PV_COUNT(fixed)) {
+        n = fixed[c][0], ci = fixed[c][1], co = fixed[c][2];
+        for (int i = 0; i < 3; i++)
+            s[i] = fixed[c][3 + i];
+    } else {
+        dims = c % 4 == 3 ? 2 : 3;
+        sizes(k, dims, 11, s, &n, &ci, &co);
+    }
+    for (int i = 0; i < 3 && ks == 2; i++)
+        if (s[i] < 2 && !(dims == 2 && i == 0))
+            s[i] = 2;
+    pv_tensor *x = pv_ck_input(k, pv_blocked(dims, n, ci, s), -1, 1, PV_CK_GRAD);
+    pv_tensor *w = pv_ck_input(k, pv_flat(pv_conv_weights(dims, ci, co, ks)), -1, 1, PV_CK_GRAD);
+    pv_tensor *b = c % 3 == 1 ? NULL : pv_ck_input(k, pv_flat(co), -1, 1, PV_CK_GRAD);
+    pv_ck_output(k, "y", pv_conv(pv_ck_tape(k), x, w, b, co, ks, stride, pad), 0);
+}
+
+static void conv3(struct pv_check *k) { conv_case(k, 3, 1, 1); }
+static void conv3s2(struct pv_check *k) { conv_case(k, 3, 2, 1); }
+static void conv2s2(struct pv_check *k) { conv_case(k, 2, 2, 0); }
+static void conv1(struct pv_check *k) { conv_case(k, 1, 1, 0); }
+static void conv1s2(struct pv_check *k) { conv_case(k, 1, 2, 0); }
+
+static void up_case(struct pv_check *k, int ks)
+{
+    int n, ci, co, s[3], c = pv_ck_case(k), dims = c % 4 == 3 ? 2 : 3;
+    if (c == 0) {
+        n = 1, ci = 32, co = 16, s[0] = 3, s[1] = 4, s[2] = 10;
+    } else {
+        sizes(k, dims, 6, s, &n, &ci, &co);
+    }
+    pv_tensor *x = pv_ck_input(k, pv_blocked(dims, n, ci, s), -1, 1, PV_CK_GRAD);
+    pv_tensor *w = pv_ck_input(k, pv_flat(pv_conv_weights(dims, ci, co, ks)), -1, 1, PV_CK_GRAD);
+    pv_tensor *b = c % 3 == 1 ? NULL : pv_ck_input(k, pv_flat(co), -1, 1, PV_CK_GRAD);
+    pv_ck_output(k, "y", pv_conv_up(pv_ck_tape(k), x, w, b, co, ks), 0);
+}
+
+static void up2(struct pv_check *k) { up_case(k, 2); }
+static void up3(struct pv_check *k) { up_case(k, 3); }
+
+static void stem_case(struct pv_check *k, int ks)
+{
+    int n, ci, co, s[3], c = pv_ck_case(k), dims = c % 4 == 3 ? 2 : 3;
+    sizes(k, dims, 13, s, &n, &ci, &co);
+    ci = c == 0 ? 1 : 1 + ci % 4;
+    pv_tensor *x = pv_ck_input(k, pv_plain(dims, n, ci, s), -1, 1, 0);
+    pv_tensor *w = pv_ck_input(k, pv_flat(pv_conv_weights(dims, ci, co, ks)), -1, 1, PV_CK_GRAD);
+    pv_tensor *b = c % 3 == 1 ? NULL : pv_ck_input(k, pv_flat(co), -1, 1, PV_CK_GRAD);
+    pv_ck_output(k, "y", pv_conv(pv_ck_tape(k), x, w, b, co, ks, 1, (ks - 1) / 2), 0);
+}
+
+static void stem3(struct pv_check *k) { stem_case(k, 3); }
+static void stem7(struct pv_check *k) { stem_case(k, 7); }
+
+static void head(struct pv_check *k)
+{
+    int n, ci, co, s[3], c = pv_ck_case(k), dims = c % 4 == 3 ? 2 : 3;
+    sizes(k, dims, 12, s, &n, &ci, &co);
+    co = 1 + co % 5;
+    pv_tensor *x = pv_ck_input(k, pv_blocked(dims, n, ci, s), -1, 1, PV_CK_GRAD);
+    pv_tensor *w = pv_ck_input(k, pv_flat(ci * co), -1, 1, PV_CK_GRAD);
+    pv_tensor *b = c % 3 == 1 ? NULL : pv_ck_input(k, pv_flat(co), -1, 1, PV_CK_GRAD);
+    pv_ck_output(k, "y", pv_head(pv_ck_tape(k), x, w, b, co), 0);
+}
+
+static const struct pv_check_op
+    op_conv3 = {"conv3", conv3, 5, 2e-6, 4e-6, NULL}, op_conv3s2 = {"conv3s2", conv3s2, 5, 2e-6, 4e-6, NULL},
+    op_conv2s2 = {"conv2s2", conv2s2, 5, 2e-6, 4e-6, NULL}, op_conv1 = {"conv1", conv1, 5, 2e-6, 4e-6, NULL},
+    op_conv1s2 = {"conv1s2", conv1s2, 5, 2e-6, 4e-6, NULL}, op_up2 = {"conv_up2", up2, 1, 2e-6, 4e-6, NULL},
+    op_up3 = {"conv_up3", up3, 1, 2e-6, 4e-6, NULL}, op_stem3 = {"stem3", stem3, 1, 2e-6, 4e-6, NULL},
+    op_stem7 = {"stem7", stem7, 1, 2e-6, 4e-6, NULL}, op_head = {"head", head, 0, 2e-6, 4e-6, NULL};
+
+const struct pv_check_op *const pv_check_conv[] = {
+    &op_conv3, &op_conv3s2, &op_conv2s2, &op_conv1, &op_conv1s2, &op_up2, &op_up3, &op_stem3, &op_stem7, &op_head,
+    NULL,
+};

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Families of checked ops. */
+#include "check/check.h"
+
+extern const struct pv_check_op *const pv_check_conv[];
+
+const struct pv_check_op *const *const pv_check_families[] = {
+    pv_check_conv,
+    NULL,
+};

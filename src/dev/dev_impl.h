@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a backend fills in, and what dev.c and pool.c share with it. Arguments are already checked. */
+#ifndef DEV_IMPL_H
+#define DEV_IMPL_H
+
+#include "dev/dev.h"
+
+/* One driver allocation. */
+struct pv_mem {
+    void *handle;               /* backend's */
+    uint64_t bytes;
+    uint64_t sig;               /* of the last user */
+    struct pv_mem *next;        /* free list */
+    /* Vulkan: which barrier epoch last read and wrote it */
+    uint64_t read_epoch, write_epoch;
+};
+
+struct pv_buf {
+    pv_dev *dev;
+    int refs;
+    size_t bytes, segment;
+    size_t base;                /* bytes before the content in every segment: the front guard */
+    int num_mem;
+    struct pv_mem **mem;
+    struct pv_buf *prev, *next; /* live list, for guard checks */
+};
+
+/* A launch as backends see it: every buffer resolved to one allocation. */
+struct pv_bound { struct pv_mem *mem; uint64_t off, bytes; bool write, read; };
+struct pv_resolved {
+    const struct pv_kernel *k;
+    const char *label;
+    int num_bind;
+    struct pv_bound bind[PV_MAX_BIND];
+    int num_spec;
+    const int32_t *spec;
+    void *args;                 /* offsets not yet filled in: the backend does */
+    const uint32_t *groups;
+};
+
+struct pv_ticket { pv_dev *dev; size_t bytes; void *impl; };
+
+struct pv_backend {
+    const char *name;
+    /* Number of devices; fills up to max. 0 is no error: the reason goes to `missing` (may be NULL). */
+    int (*list)(struct pv_dev_info *out, int max, struct pv_str *missing);
+    bool (*open)(pv_dev *dev, int index);       /* sets dev->impl; info is filled */
+    void (*close)(pv_dev *dev);
+    /* Memory filled with zeros; false: out of memory, not logged. */
+    bool (*alloc)(pv_dev *dev, struct pv_mem *m, uint64_t bytes);
+    void (*free)(pv_dev *dev, struct pv_mem *m);                    /* device is idle */
+    void (*write)(pv_dev *dev, struct pv_mem *m, uint64_t off, const void *src, size_t bytes);
+    void (*read)(pv_dev *dev, struct pv_mem *m, uint64_t off, void *dst, size_t bytes);
+    void (*fill)(pv_dev *dev, struct pv_mem *m, uint64_t off, uint64_t bytes, uint32_t word);
+    void (*copy)(pv_dev *dev, struct pv_mem *d, uint64_t doff, struct pv_mem *s, uint64_t soff,
+                 uint64_t bytes);
+    bool (*read_begin)(pv_dev *dev, struct pv_mem *m, uint64_t off, struct pv_ticket *t);
+    bool (*read_ready)(pv_dev *dev, struct pv_ticket *t);
+    void (*read_end)(pv_dev *dev, struct pv_ticket *t, void *dst);  /* dst NULL: just free */
+    void (*run)(pv_dev *dev, const struct pv_resolved *r);
+    void (*flush)(pv_dev *dev);
+    void (*finish)(pv_dev *dev);
+    void (*cache_save)(pv_dev *dev);
+    void (*profile)(pv_dev *dev);               /* adds finished times with pv_prof_add */
+};
+extern const struct pv_backend pv_backend_ocl, pv_backend_vk, pv_backend_ref;
+extern const struct pv_backend *const pv_backends[];    /* backends.c, NULL-terminated */
+
+struct pv_dev {
+    const struct pv_backend *be;
+    void *impl;
+    struct pv_dev_info info;
+    struct pv_dev_opts opts;
+    bool failed, oom;
+    bool exact;                 /* allocations are not rounded up (checkers of bounds) */
+    struct pv_mem *free_list;
+    struct pv_buf live;         /* list head */
+    struct pv_mem_stats stats;
+    struct pv_prof *prof;
+    int num_prof, cap_prof;
+    uint64_t guard_bytes;
+};
+
+void pv_prof_add(pv_dev *dev, const char *label, const char *kernel, uint64_t ns);
+/* Work of one mem must be ordered with earlier uses; the pool calls these. */
+void pv_pool_close(pv_dev *dev);
+
+/* Disk cache: key -> bytes. Files are written whole and renamed; a damaged or foreign one is ignored. */
+bool pv_cache_load(uint64_t key, const char *suffix, void **data, size_t *bytes);   /* pv_free data */
+void pv_cache_store(uint64_t key, const char *suffix, const void *data, size_t bytes);
+
+/* Kernel sources: the embedded text or words of FILE[__ENTRY], or the file of that name under PV_KERN_DIR. */
+bool pv_kernel_source(const char *table, const char *name, const void **data, size_t *bytes, bool *owned);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Inside the OpenCL backend. The loader is opened at run time; only OpenCL 1.2 entry points are used. */
+#ifndef DEV_OCL_H
+#define DEV_OCL_H
+
+#define CL_TARGET_OPENCL_VERSION 120
+#include <CL/cl.h>
+
+#include "dev/dev_impl.h"
+
+#define OCL_FUNCTIONS(X) \
+    X(clGetPlatformIDs) X(clGetPlatformInfo) X(clGetDeviceIDs) X(clGetDeviceInfo) X(clCreateContext) \
+    X(clReleaseContext) X(clCreateCommandQueue) X(clReleaseCommandQueue) X(clCreateBuffer) \
+    X(clReleaseMemObject) X(clEnqueueReadBuffer) X(clEnqueueWriteBuffer) X(clEnqueueFillBuffer) \
+    X(clEnqueueCopyBuffer) X(clCreateProgramWithSource) X(clCreateProgramWithBinary) X(clBuildProgram) \
+    X(clGetProgramBuildInfo) X(clGetProgramInfo) X(clReleaseProgram) X(clCreateKernel) X(clReleaseKernel) \
+    X(clSetKernelArg) X(clEnqueueNDRangeKernel) X(clFlush) X(clFinish) X(clReleaseEvent) \
+    X(clGetEventInfo) X(clWaitForEvents) X(clGetEventProfilingInfo)
+
+struct ocl_api {
+#define X(f) __typeof__(&f) f;
+    OCL_FUNCTIONS(X)
+#undef X
+};
+/* NULL with the reason in `why` (may be NULL) if there is no loader. The library stays open. */
+const struct ocl_api *ocl_load(struct pv_str *why);
+
+struct ocl_program {
+    char *key;                  /* file and options */
+    uint64_t hash;
+    cl_program prog;
+    bool dirty;                 /* holds code that the disk cache does not */
+    struct ocl_program *next;
+};
+
+struct ocl_kernel {
+    const struct pv_kernel *k;
+    int32_t spec[PV_MAX_SPEC];
+    cl_kernel kern;
+    struct ocl_kernel *next;
+};
+
+struct ocl_pending { cl_event event; void *host; struct ocl_pending *next; };
+struct ocl_timed { cl_event event; const char *label, *kernel; };
+
+struct ocl_dev {
+    const struct ocl_api *cl;
+    cl_device_id id;
+    cl_context ctx;
+    cl_command_queue queue;
+    uint64_t driver_hash;
+    struct ocl_program *programs;
+    struct ocl_kernel *kernels[256];
+    struct ocl_pending *pending;        /* staging copies of uploads under way */
+    struct ocl_timed *timed;
+    int num_timed, cap_timed;
+    bool sync;
+    /* Oclgrind 21.10: fills, copies and writes at an offset leave memory marked as uninitialised, and the
+     * freeze instructions that optimisation makes cannot be interpreted. */
+    bool oclgrind;
+};
+
+const char *ocl_error_name(cl_int e);
+/* Raises the device's sticky failure when e is not CL_SUCCESS; true if it is. */
+bool ocl_ok(pv_dev *dev, cl_int e, const char *call);
+cl_kernel ocl_get_kernel(pv_dev *dev, const struct pv_resolved *r);     /* NULL after a failure */
+void ocl_programs_save(pv_dev *dev);
+void ocl_programs_free(struct ocl_dev *d);
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Programs and kernels: built from the embedded source with the class and constants as -D, kept in memory by
+ * options and on disk by source, options, device and driver. Binaries are stored after the first launches,
+ * because CPU runtimes finish code generation then. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "dev/ocl/ocl.h"
+#include "platform/platform.h"
+#include "pv_config.h"
+
+static cl_program from_cache(pv_dev *dev, uint64_t hash, const char *options)
+{
+    struct ocl_dev *d = dev->impl;
+    void *data;
+    size_t bytes;
+    if (dev->opts.no_cache || !pv_cache_load(hash, "clbin", &data, &bytes))
+        return NULL;
+    cl_int e, status;
+    const unsigned char *bin = data;
+    cl_program p = d->cl->clCreateProgramWithBinary(d->ctx, 1, &d->id, &bytes, &bin, &status, &e);
+    pv_free(data);
+    if (!p || e != CL_SUCCESS)
+        return NULL;
+    if (d->cl->clBuildProgram(p, 1, &d->id, options, NULL, NULL) != CL_SUCCESS) {
+        d->cl->clReleaseProgram(p);
+        return NULL;
+    }
+    return p;
+}
+
+static struct ocl_program *get_program(pv_dev *dev, const struct pv_kernel *k, const char *options)
+{
+    struct ocl_dev *d = dev->impl;
+    char *key = pv_asprintf("%s %s", k->file, options);
+    for (struct ocl_program *p = d->programs; p; p = p->next)
+        if (pv_streq(p->key, key)) {
+            pv_free(key);
+            return p;
+        }
+    const void *text;
+    size_t bytes;
+    bool owned;
+    if (!pv_kernel_source("cl", k->file, &text, &bytes, &owned)) {
+        pv_dev_fail(dev, "kernel source %s.cl is missing", k->file);
+        pv_free(key);
+        return NULL;
+    }
+    uint64_t hash = pv_hash(d->driver_hash, text, bytes);
+    hash = pv_hash_str(hash, key);
+    uint64_t t0 = pv_clock_ns();
+    bool cached = true;
+    cl_program prog = from_cache(dev, hash, options);
+    cl_int e = CL_SUCCESS;
+    if (!prog) {
+        cached = false;
+        const char *src = text;
+        prog = d->cl->clCreateProgramWithSource(d->ctx, 1, &src, &bytes, &e);
+        if (ocl_ok(dev, e, "clCreateProgramWithSource")) {
+            e = d->cl->clBuildProgram(prog, 1, &d->id, options, NULL, NULL);
+            if (e != CL_SUCCESS) {
+                static char log[4096];
+                size_t n = 0;
+                log[0] = 0;
+                d->cl->clGetProgramBuildInfo(prog, d->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &n);
+                char *all = pv_alloc(n + 1);
+                d->cl->clGetProgramBuildInfo(prog, d->id, CL_PROGRAM_BUILD_LOG, n, all, NULL);
+                all[n] = 0;
+                snprintf(log, sizeof log, "%.900s", all);
+                pv_debug("kern", "build log of %s.cl:\n%s", k->file, all);
+                pv_free(all);
+                pv_dev_fail(dev, "%s.cl does not build with '%s': %s\n%s", k->file, options,
+                            ocl_error_name(e), log);
+            }
+        }
+    }
+    if (owned)
+        pv_free((void *)(uintptr_t)text);
+    if (dev->failed) {
+        if (prog)
+            d->cl->clReleaseProgram(prog);
+        pv_free(key);
+        return NULL;
+    }
+    pv_debug("kern", "program %s: %s in %.3f s", key, cached ? "loaded" : "built",
+             (double)(pv_clock_ns() - t0) * 1e-9);
+    struct ocl_program *p = pv_new(struct ocl_program);
+    p->key = key;
+    p->hash = hash;
+    p->prog = prog;
+    p->dirty = !cached;
+    p->next = d->programs;
+    d->programs = p;
+    return p;
+}
+
+cl_kernel ocl_get_kernel(pv_dev *dev, const struct pv_resolved *r)
+{
+    struct ocl_dev *d = dev->impl;
+    size_t slot = ((uintptr_t)r->k >> 4) % PV_COUNT(d->kernels);
+    for (struct ocl_kernel *c = d->kernels[slot]; c; c = c->next)
+        if (c->k == r->k && !memcmp(c->spec, r->spec, sizeof(int32_t) * (size_t)r->num_spec))
+            return c->kern;
+
+    struct pv_str options = {0};
+    pv_str_addf(&options, "-cl-std=CL1.2 %s", dev->info.cls == PV_FAT ? "-DPV_FAT=1" : "-DPV_SIMT=1");
+    if (((struct ocl_dev *)dev->impl)->oclgrind)
+        pv_str_addf(&options, " -cl-opt-disable");
+    for (int i = 0; i < r->num_spec; i++)
+        pv_str_addf(&options, " -D%s=%d", r->k->spec[i], r->spec[i]);
+    struct ocl_program *p = get_program(dev, r->k, options.text);
+    pv_str_free(&options);
+    if (!p)
+        return NULL;
+    cl_int e;
+    cl_kernel kern = d->cl->clCreateKernel(p->prog, r->k->entry, &e);
+    if (e != CL_SUCCESS) {
+        pv_dev_fail(dev, "kernel %s of %s: %s", r->k->entry, p->key, ocl_error_name(e));
+        return NULL;
+    }
+    /* A cached binary may lack the finished code of this kernel; storing it again costs little. */
+    p->dirty = true;
+    struct ocl_kernel *c = pv_new(struct ocl_kernel);
+    c->k = r->k;
+    memcpy(c->spec, r->spec, sizeof(int32_t) * (size_t)r->num_spec);
+    c->kern = kern;
+    c->next = d->kernels[slot];
+    d->kernels[slot] = c;
+    return kern;
+}
+
+void ocl_programs_save(pv_dev *dev)
+{
+    struct ocl_dev *d = dev->impl;
+    if (dev->opts.no_cache)
+        return;
+    for (struct ocl_program *p = d->programs; p; p = p->next) {
+        size_t bytes = 0;
+        if (!p->dirty || d->cl->clGetProgramInfo(p->prog, CL_PROGRAM_BINARY_SIZES, sizeof bytes, &bytes,
+                                                 NULL) != CL_SUCCESS || bytes == 0)
+            continue;
+        unsigned char *bin = pv_alloc(bytes);
+        if (d->cl->clGetProgramInfo(p->prog, CL_PROGRAM_BINARIES, sizeof bin, &bin, NULL) == CL_SUCCESS) {
+            void *old;
+            size_t old_bytes = 0;
+            bool same = pv_cache_load(p->hash, "clbin", &old, &old_bytes) && old_bytes == bytes &&
+                        !memcmp(old, bin, bytes);
+            pv_free(old);
+            if (!same)
+                pv_cache_store(p->hash, "clbin", bin, bytes);
+            p->dirty = false;
+        }
+        pv_free(bin);
+    }
+}
+
+void ocl_programs_free(struct ocl_dev *d)
+{
+    for (size_t s = 0; s < PV_COUNT(d->kernels); s++)
+        while (d->kernels[s]) {
+            struct ocl_kernel *c = d->kernels[s];
+            d->kernels[s] = c->next;
+            d->cl->clReleaseKernel(c->kern);
+            pv_free(c);
+        }
+    while (d->programs) {
+        struct ocl_program *p = d->programs;
+        d->programs = p->next;
+        d->cl->clReleaseProgram(p->prog);
+        pv_free(p->key);
+        pv_free(p);
+    }
+}

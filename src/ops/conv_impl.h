@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Between conv.c (shapes, tape), conv_run.c (launches) and ref/conv.c (plain C). */
+#ifndef OPS_CONV_IMPL_H
+#define OPS_CONV_IMPL_H
+
+#include "ops/op.h"
+
+/* One convolution: `fine` is the grid of the larger side (input of conv, output of conv_up), `coarse` the
+ * other: coarse voxel o meets fine voxels o * stride + tap - pad. */
+struct conv_desc {
+    int dims, ci, co;           /* of the op: conv ci at fine, co at coarse; conv_up ci at coarse, co at fine */
+    int k[3], pad[3], stride;
+    int up;                     /* 1: conv_up */
+};
+static inline int conv_taps(const struct conv_desc *d) { return d->k[0] * d->k[1] * d->k[2]; }
+
+enum conv_pack_kind { PACK_FWD, PACK_DGRAD, PACK_STEM };
+/* Packed copy of w (and b) for the kernels; borrowed, cached on w while its version holds. */
+pv_tensor *conv_packed(pv_tensor *w, pv_tensor *b, const struct conv_desc *d, enum conv_pack_kind kind);
+
+/* coarse (+)= gather from fine over `nin` channels; weights as packed. */
+void conv_run_down(const char *label, pv_tensor *fine, pv_tensor *packed, pv_tensor *coarse,
+                   const struct conv_desc *d, bool bias, bool accum);
+/* fine (+)= from coarse. */
+void conv_run_up(const char *label, pv_tensor *coarse, pv_tensor *packed, pv_tensor *fine,
+                 const struct conv_desc *d, bool bias, bool accum);
+/* dw[coarse channel][fine channel][tap] (+)= sum fine * coarse. */
+void conv_run_wgrad(const char *label, pv_tensor *fine, pv_tensor *coarse, pv_tensor *dw,
+                    const struct conv_desc *d, bool accum);
+/* out[c] (+)= sum over samples and voxels of BLOCKED x. */
+void conv_run_chan_sum(const char *label, pv_tensor *x, pv_tensor *out, bool accum);
+
+void stem_run_fwd(const char *label, pv_tensor *padded, pv_tensor *packed, pv_tensor *y,
+                  const struct conv_desc *d, bool bias);
+void stem_run_wgrad(const char *label, pv_tensor *padded, pv_tensor *dy, pv_tensor *dw,
+                    const struct conv_desc *d, bool accum);
+/* PLAIN x with a zero border of d->pad; a new reference. */
+pv_tensor *stem_pad(pv_tensor *x, const struct conv_desc *d);
+
+void head_run_fwd(pv_tensor *x, pv_tensor *w, pv_tensor *b, pv_tensor *y);
+void head_run_dgrad(pv_tensor *dy, pv_tensor *w, pv_tensor *dx, bool accum);
+void head_run_wgrad(pv_tensor *x, pv_tensor *dy, pv_tensor *dw, bool accum_w, pv_tensor *db, bool accum_b);
+
+/* References: dense arrays of double on any grids. fine [n][cf][..], coarse [n][cc][..],
+ * w [cc][cf][taps]. */
+void ref_conv_down(const double *fine, const double *w, const double *b, double *coarse, int n, int cf, int cc,
+                   const int sf[3], const int sc[3], const struct conv_desc *d, bool accum);
+void ref_conv_up(const double *coarse, const double *w, const double *b, double *fine, int n, int cf, int cc,
+                 const int sf[3], const int sc[3], const struct conv_desc *d, bool accum);
+void ref_conv_wgrad(const double *fine, const double *coarse, double *dw, int n, int cf, int cc,
+                    const int sf[3], const int sc[3], const struct conv_desc *d, bool accum);
+void ref_chan_sum(const double *x, double *out, int n, int c, int64_t voxels, bool accum);
+
+#endif
