@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Methods: what to forward, which losses, what state is kept. A method sees tensors, never files.
+ *
+ * A run holds the networks, optimisers and other state that the method registered; everything registered is saved
+ * and restored by the trainer, averaged across ranks as declared, and freed with the run. */
+#ifndef METHOD_H
+#define METHOD_H
+
+#include "base/json.h"
+#include "net/net.h"
+#include "optim/optim.h"
+#include "optim/schedule.h"
+#include "tape/tape.h"
+
+typedef struct pv_run pv_run;
+
+/* One batch on the device: labelled samples first. */
+struct pv_batch {
+    int num_labeled, num_unlabeled;
+    pv_tensor *image;           /* PLAIN F32 [n][channels][patch] */
+    pv_tensor *label;           /* PLAIN I32 [n][1][patch]; ignored voxels PV_LABEL_IGNORE; unlabelled samples: all */
+};
+enum { PV_LABEL_IGNORE = 255 };
+
+/* A phase of training. Lengths are in iterations of the reference schedule and rescaled with --iters. */
+struct pv_stage {
+    const char *name;
+    double length;              /* share of the run's iterations, or iterations at reference length if >= 1 */
+    int labeled, unlabeled;     /* samples per batch */
+};
+enum { PV_MAX_STAGES = 4, PV_MAX_NETS = 6, PV_MAX_STATES = 16, PV_MAX_LOGS = 24 };
+
+/* An option of a method: default here, preset and command line override it ("method.NAME"). iterations: the value
+ * counts iterations at reference length and is rescaled with --iters. */
+struct pv_method_opt {
+    const char *name;
+    double def;
+    const char *text_def;       /* set for options that are words */
+    bool iterations;
+    const char *help;
+};
+
+struct pv_method {
+    const char *name, *summary;
+    const struct pv_method_opt *opts;           /* ended by a NULL name; NULL: none */
+    bool unlabeled;                             /* uses unlabelled samples */
+    size_t state_size;                          /* run->state, zeroed */
+    /* Registers networks and state. The configuration is run->config. */
+    bool (*init)(pv_run *r);
+    /* Fills stages, returns how many; NULL: one stage with the configured batch. */
+    int (*stages)(pv_run *r, struct pv_stage s[PV_MAX_STAGES]);
+    bool (*stage_begin)(pv_run *r, int stage);  /* optional; also called on resume with run->resumed set */
+    /* One optimisation step. Device failures are asked by the trainer afterwards. */
+    void (*step)(pv_run *r, const struct pv_batch *b);
+    /* Class probabilities PLAIN [n][classes][patch] for evaluation; a new reference. */
+    pv_tensor *(*predict)(pv_run *r, pv_tensor *image);
+    void (*free)(pv_run *r);                    /* optional: what is not registered */
+};
+extern const struct pv_method *const pv_methods[];          /* methods.c, NULL-terminated */
+const struct pv_method *pv_method_find(const char *name);   /* PV_FAULT_USAGE with the known names */
+
+/* How ranks combine a state that is not a gradient. */
+enum pv_combine { PV_COMBINE_SAME, PV_COMBINE_MEAN };
+
+struct pv_run_net {
+    char name[24];
+    pv_net *net;
+    pv_tensor *momentum;        /* FLAT, NULL for networks without optimiser */
+    bool first;                 /* the optimiser has not stepped yet */
+    double lr_scale;
+    bool nesterov;
+};
+struct pv_run_state { char name[32]; pv_tensor *t; enum pv_combine combine; };
+struct pv_run_log { char name[32]; pv_ticket *ticket; double value; };
+
+struct pv_run {
+    const struct pv_method *method;
+    pv_dev *dev;
+    pv_tape *tape;
+    pv_json *config;            /* borrowed: the resolved configuration */
+    struct pv_net_config net;   /* of the configuration, for pv_run_add_net */
+    bool inference;             /* no optimisers, no gradients */
+    bool resumed;
+    int64_t iter, iters;        /* this step from 0; steps of the whole run */
+    int64_t stage_iter, stage_iters;
+    int stage, num_stages;
+    struct pv_stage stages[PV_MAX_STAGES];
+    int64_t stage_first[PV_MAX_STAGES + 1];
+    double scale;               /* iters / reference iterations: multiplies options that count iterations */
+    uint64_t seed;
+    int classes;
+    struct pv_run_net nets[PV_MAX_NETS];
+    int num_nets;
+    struct pv_run_state states[PV_MAX_STATES];
+    int num_states;
+    struct pv_run_log logs[PV_MAX_LOGS];
+    int num_logs;
+    int64_t volume_passes;      /* patches that went through a network, forward, so far */
+    void *state;
+};
+
+/* ---- for the trainer ---- */
+/* `config` stays the caller's. Runs the method's init; NULL after a fault. */
+pv_run *pv_run_new(pv_dev *dev, pv_json *config, bool inference);
+void pv_run_free(pv_run **r);
+/* Sets iter, stage and the tape's keys; calls stage_begin when a stage starts (or the run resumes in it). */
+bool pv_run_begin_step(pv_run *r, int64_t iter);
+void pv_run_batch_size(const pv_run *r, int stage, int *labeled, int *unlabeled);
+
+/* ---- for methods ---- */
+/* A network of the run's configuration under `name` (also the label of its initialisation); trained ones get
+ * gradients and SGD. `change` (may be NULL) edits the configuration first. NULL after a fault. */
+pv_net *pv_run_add_net(pv_run *r, const char *name, bool trained, void (*change)(struct pv_net_config *c));
+/* A FLAT or PLAIN state tensor of n floats with the given start value; borrowed. */
+pv_tensor *pv_run_add_state(pv_run *r, const char *name, int n, float value, enum pv_combine combine);
+double pv_run_opt(const pv_run *r, const char *name);       /* rescaled if it counts iterations */
+const char *pv_run_opt_text(const pv_run *r, const char *name);
+bool pv_run_opt_is(const pv_run *r, const char *name, const char *text);
+double pv_run_lr(const pv_run *r);                          /* of the configured schedule, now */
+
+/* Forward passes. Counts volume passes; `pass` numbers the pass within the step for random numbers. */
+bool pv_run_forward(pv_run *r, pv_net *n, pv_tensor *x, uint32_t pass, int flags, unsigned want,
+                    struct pv_net_out *out);
+/* SGD on all trained networks of the run (or only `n`): walks back from `loss`, steps, clears gradients. */
+void pv_run_backward(pv_run *r, pv_tensor *loss);
+void pv_run_step(pv_run *r, pv_net *n);
+void pv_run_ema(pv_run *r, pv_net *teacher, pv_net *student, double alpha);
+/* Logs a device scalar; it is read some steps later. The host variant takes a value. Names are columns of
+ * metrics.csv. */
+void pv_run_log(pv_run *r, const char *name, pv_tensor *scalar);
+void pv_run_log_value(pv_run *r, const char *name, double v);
+
+/* References released together at the end of a step: x = pv_keep(&s, op(...)). */
+struct pv_scope { pv_tensor *t[160]; int n; };
+pv_tensor *pv_keep(struct pv_scope *s, pv_tensor *t);
+void pv_scope_end(struct pv_scope *s);
+
+#endif
