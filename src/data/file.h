@@ -16,6 +16,7 @@ enum pv_part { PV_IMAGE = 1, PV_LABEL = 2 };
 
 struct pv_read {
     bool ras;                       /* turn the axes to RAS (files that give an orientation) */
+    const struct pv_geometry *turn_as;  /* turn them as this file of the same size was; NULL: by ras */
     bool zyx;                       /* arrays of .h5 files are [z][y][x] */
     bool bad_to_zero;               /* NaN and infinite voxels become 0, with a warning */
     const atomic_bool *cancel;      /* may be NULL */

@@ -208,8 +208,12 @@ static bool read_head(pv_in *in, const char *path, const struct pv_read *p, stru
     uint64_t past = r.version == 1 ? 348 : 540;
     if (h->offset > past && !pv_in_read(in, NULL, h->offset - past))
         return false;
-    if (p->ras)
+    if (p->turn_as && memcmp(p->turn_as->file_size, h->geo.file_size, sizeof h->geo.file_size) == 0) {
+        memcpy(h->geo.axis, p->turn_as->axis, sizeof h->geo.axis);
+        memcpy(h->geo.flip, p->turn_as->flip, sizeof h->geo.flip);
+    } else if (p->ras) {
         pv_geometry_to_ras(&h->geo);
+    }
     v->geo = h->geo;
     v->channels = h->channels;
     double m[3][4];
