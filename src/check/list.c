@@ -3,10 +3,12 @@
 #include "check/check.h"
 
 extern const struct pv_check_op *const pv_check_conv[];
+extern const struct pv_check_op *const pv_check_norm[];
 extern const struct pv_check_op *const pv_check_shape[];
 
 const struct pv_check_op *const *const pv_check_families[] = {
     pv_check_conv,
+    pv_check_norm,
     pv_check_shape,
     NULL,
 };

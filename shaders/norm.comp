@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0
+// Normalisation, activation, residual, dropout, skip; formulas, shapes and work-items as in kernels_cl/norm.cl
+// (simt).
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "common/base.glsl"
+#include "common/philox.glsl"
+#include "ops/args/norm.h"
+
+#if defined(ENTRY_norm_table) || defined(ENTRY_norm_grad_table)
+WG256
+ARGS(a_norm_table)
+shared float sums[256];
+
+float strands(float v, int l)
+{
+    sums[l] = v;
+    barrier();
+    for (int s = 128; s >= 16; s /= 2) {
+        if (l < s)
+            sums[l] += sums[l + s];
+        barrier();
+    }
+    v = sums[l % 16];
+    barrier();
+    return v;
+}
+
+int part_at(int r, int j, int b)
+{
+    int per = a.x * a.units;
+    return (((r * a.samples + j / per) * a.blocks + b) * per + j % per) * 32;
+}
+
+float part_voxels(int j)
+{
+    int y0 = j % a.units * a.rows;
+    return float((min(y0 + a.rows, a.y) - y0) * a.z);
+}
+#endif
+
+#ifdef ENTRY_norm_table
+BUF_R(0, part)
+BUF_R(1, gamma)
+BUF_R(2, beta)
+BUF_W(3, table)
+BUF_X(4, run_mean)
+BUF_X(5, run_var)
+void main()
+{
+    int b = int(gl_WorkGroupID.x), l = LOCAL(), lane = l % 16, c = b * 16 + lane;
+    int num = a.samples * a.x * a.units, p = OFF(0) + lane;
+    float total = float(a.samples) * float(a.x * a.y * a.z);
+    for (int r = 0; r < a.table_rows; r++) {
+        float first = part[p + part_at(r, 0, b)], sum = 0.0;
+        for (int j = l / 16; j < num; j += 16)
+            sum += part_voxels(j) * (part[p + part_at(r, j, b)] - first);
+        float mean = first + strands(sum, l) / total;
+        sum = 0.0;
+        for (int j = l / 16; j < num; j += 16) {
+            int at = p + part_at(r, j, b);
+            float d = part[at] - mean;
+            sum += part[at + 16] + part_voxels(j) * d * d;
+        }
+        float dev = strands(sum, l), rstd = 1.0 / sqrt(dev / total + a.eps);
+        if (l < 16) {
+            int t = OFF(3) + lane + (r * a.blocks + b) * 64;
+            float scale = 0.0, bias = 0.0;
+            if (c < a.c) {
+                scale = rstd;
+                if ((a.flags & NORM_GAMMA) != 0)
+                    scale *= gamma[OFF(1) + c];
+                if ((a.flags & NORM_BETA) != 0)
+                    bias = beta[OFF(2) + c];
+                if ((a.flags & NORM_RUN_MEAN) != 0) {
+                    int m = OFF(4) + c, v = OFF(5) + c;
+                    run_mean[m] = (1.0 - a.momentum) * run_mean[m] + a.momentum * mean;
+                    run_var[v] = (1.0 - a.momentum) * run_var[v] + a.momentum * (dev / max(total - 1.0, 1.0));
+                }
+            }
+            table[t] = scale;
+            table[t + 16] = bias;
+            table[t + 32] = c < a.c ? mean : 0.0;
+            table[t + 48] = c < a.c ? rstd : 0.0;
+        }
+    }
+}
+#endif
+
+#ifdef ENTRY_norm_table_eval
+WG64
+ARGS(a_norm_table)
+BUF_R(0, run_mean)
+BUF_R(1, run_var)
+BUF_R(2, gamma)
+BUF_R(3, beta)
+BUF_W(4, table)
+void main()
+{
+    int c = GROUP() * 64 + LOCAL();
+    if (c >= a.blocks * 16)
+        return;
+    float scale = 0.0, bias = 0.0, mean = 0.0, rstd = 0.0;
+    if (c < a.c) {
+        mean = run_mean[OFF(0) + c];
+        rstd = 1.0 / sqrt(run_var[OFF(1) + c] + a.eps);
+        scale = rstd;
+        if ((a.flags & NORM_GAMMA) != 0)
+            scale *= gamma[OFF(2) + c];
+        if ((a.flags & NORM_BETA) != 0)
+            bias = beta[OFF(3) + c];
+    }
+    int t = OFF(4) + c / 16 * 64 + c % 16;
+    table[t] = scale;
+    table[t + 16] = bias;
+    table[t + 32] = mean;
+    table[t + 48] = rstd;
+}
+#endif
+
+#ifdef ENTRY_norm_grad_table
+BUF_R(0, part)
+BUF_R(1, table)
+BUF_W(2, back)
+BUF_X(3, dgamma)
+BUF_X(4, dbeta)
+void main()
+{
+    int b = int(gl_WorkGroupID.x), l = LOCAL(), lane = l % 16, c = b * 16 + lane;
+    int num = a.samples * a.x * a.units, p = OFF(0) + lane;
+    float total = float(a.samples) * float(a.x * a.y * a.z), all_g = 0.0, all_h = 0.0;
+    for (int r = 0; r < a.table_rows; r++) {
+        float g = 0.0, h = 0.0;
+        for (int j = l / 16; j < num; j += 16) {
+            int at = p + part_at(r, j, b);
+            g += part[at];
+            h += part[at + 16];
+        }
+        g = strands(g, l);
+        h = strands(h, l);
+        all_g += g;
+        all_h += h;
+        if (l < 16) {
+            int k = OFF(2) + (r * a.blocks + b) * 32 + l;
+            back[k] = table[OFF(1) + (r * a.blocks + b) * 64 + 48 + l] * (h / total);
+            back[k + 16] = g / total;
+        }
+    }
+    if (l < 16 && c < a.c && (a.flags & NORM_DGAMMA) != 0) {
+        int d = OFF(3) + c;
+        if ((a.flags & NORM_DGAMMA_ADD) != 0)
+            all_h += dgamma[d];
+        dgamma[d] = all_h;
+    }
+    if (l < 16 && c < a.c && (a.flags & NORM_DBETA) != 0) {
+        int d = OFF(4) + c;
+        if ((a.flags & NORM_DBETA_ADD) != 0)
+            all_g += dbeta[d];
+        dbeta[d] = all_g;
+    }
+}
+#endif
+
+#if defined(ENTRY_norm_stat) || defined(ENTRY_norm_apply) || defined(ENTRY_norm_grad_sum) || \
+    defined(ENTRY_norm_grad_apply)
+WG64
+ARGS(a_norm)
+bool has(int flag) { return (a.flags & flag) != 0; }
+
+// at: in vec4
+struct unit { bool inside; int n, b, x, y0, y1, index, at; };
+
+unit unit_of(int g)
+{
+    int xp = a.x + 2 * a.bx, yp = a.y + 2 * a.by, zp = a.z + 2 * a.bz;
+    int local_plane = g / a.units, i = g % a.units, q = (a.p0 + local_plane) / xp;
+    unit u;
+    u.x = (a.p0 + local_plane) % xp - a.bx;
+    u.inside = local_plane < a.planes && u.x >= 0 && u.x < a.x;
+    u.n = q / a.blocks;
+    u.b = q % a.blocks;
+    u.y0 = i * a.rows;
+    u.y1 = min(u.y0 + a.rows, a.y);
+    u.index = (q * a.x + u.x) * a.units + i;
+    u.at = ((local_plane * yp + u.y0 + a.by) * zp + a.bz) * 4;
+    return u;
+}
+
+unit item_of(int i, out int quad, out int voxel)
+{
+    int xp = a.x + 2 * a.bx, yp = a.y + 2 * a.by, zp = a.z + 2 * a.bz;
+    int v = i / 4, z = v % a.z, y = v / a.z % a.y, local_plane = v / a.z / a.y;
+    int q = (a.p0 + local_plane) / xp;
+    unit u;
+    u.x = (a.p0 + local_plane) % xp - a.bx;
+    u.inside = local_plane < a.planes && u.x >= 0 && u.x < a.x;
+    u.n = q / a.blocks;
+    u.b = q % a.blocks;
+    u.y0 = u.y1 = u.index = 0;
+    u.at = ((local_plane * yp + y + a.by) * zp + z + a.bz) * 4 + i % 4;
+    quad = i % 4;
+    voxel = (u.x * a.y + y) * a.z + z;
+    return u;
+}
+
+vec4 act(vec4 v, vec4 yes) { return mix(yes * a.slope, yes, greaterThan(v, vec4(0.0))); }
+
+vec4 keep_quad(int quad, int voxel, unit u)
+{
+    if (!has(NORM_DROP_CHANNEL | NORM_DROP_ELEMENT))
+        return vec4(1.0);
+    uint i = uint(has(NORM_DROP_ELEMENT) ? voxel : 0) * uint(a.quads) + uint(u.b * 4 + quad);
+    uvec4 r = philox(uvec4(a.step, a.stream, a.sample0 + uint(u.n), i), uvec2(a.key0, a.key1));
+    return mix(vec4(0.0), vec4(a.keep_scale), lessThan(r, uvec4(a.keep)));
+}
+
+#define TABLE(k) table[OFF4(1) + ((a.row * u.n * a.blocks) + u.b) * 16 + (k) * 4 + quad]
+#endif
+
+#if defined(ENTRY_norm_stat) || defined(ENTRY_norm_grad_sum)
+shared vec4 sums[64];
+
+vec4 quads(vec4 v, int l)
+{
+    sums[l] = v;
+    barrier();
+    for (int s = 32; s >= 4; s /= 2) {
+        if (l < s)
+            sums[l] += sums[l + s];
+        barrier();
+    }
+    v = sums[l];
+    barrier();
+    return v;
+}
+#endif
+
+#ifdef ENTRY_norm_stat
+BUF_R4(0, x)
+BUF_W4(1, part)
+void main()
+{
+    unit u = unit_of(GROUP());
+    int l = LOCAL(), quad = l % 4, count = u.inside ? (u.y1 - u.y0) * a.z : 0, at = OFF4(0) + u.at + quad;
+    vec4 first = vec4(0.0), s = first, q = first;
+    if (count > 0)
+        first = x[at];
+    for (int v = l / 4; v < count; v += 16) {
+        vec4 d = x[at + (v / a.z * (a.z + 2 * a.bz) + v % a.z) * 4] - first;
+        s += d;
+        q += d * d;
+    }
+    s = quads(s, l);
+    q = quads(q, l);
+    if (l < 4 && count > 0) {
+        vec4 mean = s / float(count);
+        int p = OFF4(1) + u.index * 8 + quad;
+        part[p] = first + mean;
+        part[p + 4] = max(q - s * mean, vec4(0.0));
+    }
+}
+#endif
+
+#ifdef ENTRY_norm_apply
+BUF_R4(0, x)
+BUF_R4(1, table)
+BUF_R4(2, res)
+BUF_R4(3, skip)
+BUF_W4(4, y)
+void main()
+{
+    int quad, voxel;
+    unit u = item_of(GROUP() * 64 + LOCAL(), quad, voxel);
+    if (!u.inside)
+        return;
+    vec4 v = x[OFF4(0) + u.at];
+    if (has(NORM_SCALE))
+        v = (v - TABLE(2)) * TABLE(0) + TABLE(1);
+    if (has(NORM_RES))
+        v += res[OFF4(2) + u.at];
+    v = act(v, v) * keep_quad(quad, voxel, u);
+    if (has(NORM_SKIP))
+        v += skip[OFF4(3) + u.at];
+    y[OFF4(4) + u.at] = v;
+}
+#endif
+
+#ifdef ENTRY_norm_grad_sum
+BUF_R4(0, dy)
+BUF_R4(1, table)
+BUF_R4(2, x)
+BUF_R4(3, res)
+BUF_W4(4, part)
+void main()
+{
+    unit u = unit_of(GROUP());
+    int l = LOCAL(), quad = l % 4, count = u.inside ? (u.y1 - u.y0) * a.z : 0;
+    vec4 s = vec4(0.0), q = s, rstd = s;
+    if (count > 0) {
+        vec4 scale = TABLE(0), bias = TABLE(1), mean = TABLE(2);
+        rstd = TABLE(3);
+        for (int i = l / 4; i < count; i += 16) {
+            int at = u.at + (i / a.z * (a.z + 2 * a.bz) + i % a.z) * 4 + quad;
+            vec4 e = x[OFF4(2) + at] - mean, v = e * scale + bias;
+            if (has(NORM_RES))
+                v += res[OFF4(3) + at];
+            vec4 g = act(v, dy[OFF4(0) + at] * keep_quad(quad, (u.x * a.y + u.y0) * a.z + i, u));
+            s += g;
+            q += g * e;
+        }
+    }
+    s = quads(s, l);
+    q = quads(q, l);
+    if (l < 4 && count > 0) {
+        int p = OFF4(4) + u.index * 8 + quad;
+        part[p] = s;
+        part[p + 4] = q * rstd;
+    }
+}
+#endif
+
+#ifdef ENTRY_norm_grad_apply
+BUF_R4(0, dy)
+BUF_R4(1, table)
+BUF_R4(2, x)
+BUF_R4(3, res)
+BUF_R4(4, back)
+BUF_X4(5, dx)
+BUF_X4(6, dres)
+void main()
+{
+    int quad, voxel;
+    unit u = item_of(GROUP() * 64 + LOCAL(), quad, voxel);
+    if (!u.inside)
+        return;
+    vec4 e = vec4(0.0), d;
+    if (has(NORM_X))
+        e = x[OFF4(2) + u.at];
+    vec4 v = e;
+    if (has(NORM_SCALE)) {
+        e -= TABLE(2);
+        v = e * TABLE(0) + TABLE(1);
+    }
+    if (has(NORM_RES))
+        v += res[OFF4(3) + u.at];
+    int at = OFF4(5) + u.at;
+    if (has(NORM_IN_PLACE))
+        d = dx[at];
+    else
+        d = dy[OFF4(0) + u.at];
+    vec4 g = act(v, d * keep_quad(quad, voxel, u)), w = g;
+    if (has(NORM_DRES)) {
+        int r = OFF4(6) + u.at;
+        vec4 sum = g;
+        if (has(NORM_DRES_ADD))
+            sum += dres[r];
+        dres[r] = sum;
+    }
+    if (has(NORM_BATCH_STATS)) {
+        int k = OFF4(4) + ((a.row * u.n * a.blocks) + u.b) * 8 + quad;
+        w -= e * back[k] + back[k + 4];
+    }
+    if (has(NORM_SCALE))
+        w *= TABLE(0);
+    if (has(NORM_DX)) {
+        if (has(NORM_DX_ADD))
+            w += dx[at];
+        dx[at] = w;
+    }
+}
+#endif
