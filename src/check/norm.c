@@ -140,7 +140,7 @@ static void norm_case(struct pv_check *k, enum pv_norm_kind kind, bool train, do
     int64_t count = pv_shape_count(&m.h);
     m.x = uniform(k, count, centre - 1.7, centre + 1.7);
     m.p.slope = slopes[pv_ck_int(k, 0, 3)];
-    m.p.drop = (enum pv_drop_kind)pv_ck_int(k, PV_DROP_NONE, c == 2 ? PV_DROP_NONE : PV_DROP_ELEMENT);
+    m.p.drop = (enum pv_drop_kind)pv_ck_int(k, c == 2 ? PV_DROP_ELEMENT : PV_DROP_NONE, PV_DROP_ELEMENT);
     m.p.drop_p = m.p.drop ? (float)pv_ck_uniform(k, 0.1, 0.6) : 0;
     m.p.momentum = centre > 0 ? 1.0f : c % 2 ? 0.3f : 0;
     m.p.keep_running = train && pv_ck_int(k, 0, 4) == 0 && centre == 0;
