@@ -30,7 +30,8 @@ static bool collect(const char *dir, const struct form *form, struct found *f)
             const char *name = names[i];
             char *file = pv_asprintf("%s/%s%s", folder, name, in_folder ? form->ending : "");
             size_t ending = in_folder ? 0 : strlen(form->ending);
-            if (name[0] != '.' && name[0] != '_' && (in_folder ? pv_file_exists(file) : pv_ends(name, form->ending))) {
+            bool fits = in_folder ? pv_file_exists(file) : pv_ends(name, form->ending);
+            if (name[0] != '.' && name[0] != '_' && fits) {
                 char *id = pv_asprintf("%.*s", (int)(strlen(name) - ending), name);
                 any = true;
                 if (f) {
@@ -49,7 +50,7 @@ static bool collect(const char *dir, const struct form *form, struct found *f)
     return any;
 }
 
-static bool fits(const char *dir)
+static bool is_h5(const char *dir)
 {
     for (size_t i = 0; i < PV_COUNT(forms); i++)
         if (collect(dir, &forms[i], NULL))
@@ -72,4 +73,4 @@ static bool scan(pv_dataset *ds, const struct pv_dataset_params *p, struct found
     return classes_by_number(ds, p->num_classes ? p->num_classes : 2, p->ignore);
 }
 
-const struct pv_layout pv_layout_h5 = {.name = "h5", .fits = fits, .scan = scan};
+const struct pv_layout pv_layout_h5 = {.name = "h5", .fits = is_h5, .scan = scan};

@@ -93,17 +93,19 @@ bool pv_geometry_to_ras(struct pv_geometry *g)
     return true;
 }
 
-void pv_geometry_strides(const struct pv_geometry *g, int64_t *start, int64_t step[3])
+void pv_geometry_regrid(struct pv_geometry *g, const int size[3], double affine[3][4])
 {
-    const int64_t of_file[3] = {1, g->file_size[0], (int64_t)g->file_size[0] * g->file_size[1]};
-    *start = 0;
+    int code = g->sform_code > 0 ? g->sform_code : g->qform_code > 0 ? g->qform_code : NIFTI_XFORM_ALIGNED_ANAT;
+    struct pv_geometry out = {.qfac = 1, .sform_code = code, .xyz_units = g->xyz_units, .nifti2 = g->nifti2};
     for (int a = 0; a < 3; a++) {
-        step[a] = of_file[g->axis[a]];
-        if (g->flip[a]) {
-            *start += step[a] * (g->file_size[g->axis[a]] - 1);
-            step[a] = -step[a];
-        }
+        out.file_size[a] = size[a];
+        out.axis[a] = a;
+        out.pixdim[a] = sqrt(affine[0][a] * affine[0][a] + affine[1][a] * affine[1][a] +
+                             affine[2][a] * affine[2][a]);
+        out.qform[a][a] = out.pixdim[a];
     }
+    memcpy(out.sform, affine, sizeof out.sform);
+    *g = out;
 }
 
 double pv_geometry_distance(const struct pv_geometry *a, const struct pv_geometry *b)

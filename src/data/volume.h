@@ -42,14 +42,13 @@ void pv_volume_free(struct pv_volume *v);
 
 /* Voxels of the file along its axes = voxels of memory, origin 0, the spacing on the diagonal. */
 void pv_geometry_plain(struct pv_geometry *g, const int size[3], const double spacing[3]);
+/* Voxels of memory in file order with that affine: for a grid that no file had. */
+void pv_geometry_regrid(struct pv_geometry *g, const int size[3], double affine[3][4]);
 /* (x, y, z, 1) of the volume in memory -> mm: sform if given, else qform, else the spacing. */
 void pv_geometry_affine(const struct pv_geometry *g, double out[3][4]);
 /* Sets axis and flip so that the axes in memory run to the right, to the front and up as closely as
  * possible (RAS); false if the file gives no orientation, which leaves the file's order. */
 bool pv_geometry_to_ras(struct pv_geometry *g);
-/* Where voxel (0, 0, 0) in memory lies in the file's array (i fastest), in voxels, and the steps
- * along x, y, z there. */
-void pv_geometry_strides(const struct pv_geometry *g, int64_t *start, int64_t step[3]);
 /* Largest difference of any entry of the two affines and of any spacing. */
 double pv_geometry_distance(const struct pv_geometry *a, const struct pv_geometry *b);
 
