@@ -4,6 +4,7 @@
 
 extern const struct pv_check_op *const pv_check_conv[];
 extern const struct pv_check_op *const pv_check_norm[];
+extern const struct pv_check_op *const pv_check_optim[];
 extern const struct pv_check_op *const pv_check_proto[];
 extern const struct pv_check_op *const pv_check_shape[];
 extern const struct pv_check_op *const pv_check_resize[];
@@ -12,6 +13,7 @@ extern const struct pv_check_op *const pv_check_gather[];
 const struct pv_check_op *const *const pv_check_families[] = {
     pv_check_conv,
     pv_check_norm,
+    pv_check_optim,
     pv_check_proto,
     pv_check_shape,
     pv_check_resize,
