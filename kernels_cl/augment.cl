@@ -86,8 +86,8 @@ __kernel WG_OF void cube_mask(GC(float) src, G(float) dst, struct a_cube a)
 #endif
 }
 
-/* noise: dst = src + clamp(sigma g, -clip, clip); see src/ops/augment.h for g. Work-items are numbered sample * items +
- * item. */
+/* noise: dst = src + clamp(sigma g, -clip, clip); see src/ops/augment.h for g. Work-items are numbered sample *
+ * items + item; each does 1024 elements (fat) or one counter. */
 #ifdef PV_FAT
 __kernel WG1 void noise(GC(float) src, G(float) dst, struct a_noise a)
 {

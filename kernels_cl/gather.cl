@@ -81,8 +81,8 @@ int column(GC(float) plan, int x, int y, const struct a_gather *a, int taps, int
     return n;
 }
 
-/* Fat: a work-item does a row of z, numbered ((sample * c + channel) * x + plane) * y + row; simt: one voxel. For z in
- * [z0, z1) the row lies inside the volume and input voxel k0 + dk * (z - z0) is read. */
+/* Fat: a work-item does a row of z, numbered ((sample * c + channel) * x + plane) * y + row; simt: one voxel. For z
+ * in [z0, z1) the row lies inside the volume and input voxel k0 + dk * (z - z0) is read. */
 #ifdef PV_FAT
 #define WHO \
     const int g = GROUP(), y = g % a.y, x = g / a.y % a.x, c = g / a.y / a.x % a.c, n = g / a.y / a.x / a.c;

@@ -9,7 +9,8 @@
 
 WG64
 #define WHO \
-    int i = GROUP() * 64 + LOCAL(), z = i % a.z, y = i / a.z % a.y, x = i / a.z / a.y % a.x, u = i / a.z / a.y / a.x; \
+    int i = GROUP() * 64 + LOCAL(), z = i % a.z, y = i / a.z % a.y, x = i / a.z / a.y % a.x; \
+    int u = i / a.z / a.y / a.x; \
     if (u >= a.units) \
         return; \
     int at = u * a.us + (x * a.y + y) * a.z + z;
@@ -62,7 +63,8 @@ void main()
 {
     WHO
     int cube = ((a.x0 + x) / a.size * a.cy + y / a.size) * a.cz + z / a.size;
-    uvec4 r = philox(uvec4(a.step, a.stream, a.sample0 + uint((a.u0 + u) / a.c), uint(cube)), uvec2(a.key0, a.key1));
+    uint sample_number = a.sample0 + uint((a.u0 + u) / a.c);
+    uvec4 r = philox(uvec4(a.step, a.stream, sample_number, uint(cube)), uvec2(a.key0, a.key1));
     float v = a.fill;
     if (r.x >> 8 >= a.below)
         v = src[OFF(0) + at];

@@ -36,7 +36,7 @@ int border_at(int p, int n, int border)
     return q < n ? q : period - q;
 }
 
-// Base voxel and fraction (of den) along axis i of the input for voxel v of the scaled volume; false: value outside.
+// Base voxel and fraction along axis i of the input for voxel v of the scaled volume; false: value outside.
 bool place(int i, ivec2 v, int size, int taps, out int base, out float f)
 {
     int num, den = 131072, angle = get(GP_ANGLE), scaled = get(GP_SCALED + i);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Two standard normal numbers from two random words by Box-Muller, the scheme of src/ops/augment.h. Logarithm, sine and
- * cosine are computed here, because what devices offer differs by up to 2^-11. */
+ * Two standard normal numbers from two random words by Box-Muller, the scheme of src/ops/augment.h. Logarithm,
+ * sine and cosine are computed here, because what devices offer differs by up to 2^-11. */
 #ifndef COMMON_NORMAL_H
 #define COMMON_NORMAL_H
 
-/* ln u by 2 artanh((m - 1) / (m + 1)) for the mantissa m in [sqrt 1/2, sqrt 2); sine and cosine by Taylor series within
- * an eighth of a turn: relative errors below 2e-7. */
+/* ln u by 2 artanh((m - 1) / (m + 1)) for the mantissa m in [sqrt 1/2, sqrt 2); sine and cosine by Taylor series
+ * within an eighth of a turn: relative errors below 2e-7. */
 #define NORMAL_BODY(F, I, TO_F, TO_I, AS_F, AS_I) \
     const F u = (TO_F(r >> 8) + 1.0f) * 0x1p-24f; \
     const I bits = AS_I(u); \

@@ -23,8 +23,8 @@
     }
 #else
 #define WHO \
-    const int i = GROUP() * 64 + LOCAL(), v = i / (W / E), z = v % a.z, y = v / a.z % a.y, x = v / a.z / a.y % a.x, \
-              u = v / a.z / a.y / a.x; \
+    const int i = GROUP() * 64 + LOCAL(), v = i / (W / E), z = v % a.z, y = v / a.z % a.y, \
+              x = v / a.z / a.y % a.x, u = v / a.z / a.y / a.x; \
     if (u >= a.units) \
         return; \
     src += a.off[0] + a.so + u * a.su + i % (W / E) * E; \

@@ -18,7 +18,8 @@ vec2 normal2(uint r, uint s)
     float radius = sqrt(-2.0 * ln);
     int v = int(s >> 8), quarter = (v + 0x200000) >> 22;
     float x = float(v - (quarter << 22)) * (1.57079633 / 4194304.0), xx = x * x;
-    float sn = x * (1.0 + xx * (-1.66666667e-1 + xx * (8.33333333e-3 + xx * (-1.98412698e-4 + xx * 2.75573192e-6))));
+    float sn = x * (1.0 + xx * (-1.66666667e-1 +
+                                xx * (8.33333333e-3 + xx * (-1.98412698e-4 + xx * 2.75573192e-6))));
     float cs = 1.0 + xx * (-0.5 + xx * (4.16666667e-2 + xx * (-1.38888889e-3 + xx * 2.48015873e-5)));
     vec2 g = (quarter & 1) != 0 ? vec2(sn, cs) : vec2(cs, sn);
     if (((quarter + 1) & 2) != 0)

@@ -19,7 +19,10 @@ static const struct pv_kernel kernels[2][4] = {     /* [fat] */
      {"augment", "noise", "rw", sizeof(struct a_noise), {1, 1, 1}, NULL}}};
 enum { BOX_MIX, BOX_MASK, CUBE_MASK, NOISE };
 
-static const struct pv_kernel *kernel(const pv_tensor *y, int which) { return &kernels[pv_class(y) == PV_FAT][which]; }
+static const struct pv_kernel *kernel(const pv_tensor *y, int which)
+{
+    return &kernels[pv_class(y) == PV_FAT][which];
+}
 
 static void run_rows(pv_tensor *y, struct pv_launch *l, int units, int planes)
 {
@@ -143,7 +146,8 @@ pv_tensor *pv_box_mask(pv_tape *t, int dims, int n, const int s[3], const struct
 static struct augment_key next_key(pv_tape *t)
 {
     return (struct augment_key){.key = {(uint32_t)t->seed, (uint32_t)(t->seed >> 32)}, .step = (uint32_t)t->step,
-                                .stream = t->pass << 16 | (t->layer++ & 0xffff), .sample0 = (uint32_t)t->first_sample};
+                                .stream = t->pass << 16 | (t->layer++ & 0xffff),
+                                .sample0 = (uint32_t)t->first_sample};
 }
 
 pv_tensor *pv_cube_mask(pv_tape *t, pv_tensor *x, int size, float p, float fill)
@@ -152,7 +156,8 @@ pv_tensor *pv_cube_mask(pv_tape *t, pv_tensor *x, int size, float p, float fill)
     if (!pv_op_ready(t, 1, &x))
         return NULL;
     if (x->h.layout != PV_PLAIN || x->type != PV_F32 || size < 1 || !(p >= 0 && p <= 1))
-        return pv_op_bad("cube_mask", "a PLAIN image, cubes of at least 1 voxel, a probability (%d, %g)", size, (double)p);
+        return pv_op_bad("cube_mask", "a PLAIN image, cubes of at least 1 voxel, a probability (%d, %g)", size,
+                         (double)p);
     pv_tensor *y = pv_tensor_new(t->dev, x->h, PV_F32);
     struct augment_key key = next_key(t);
     const int *s = x->h.s;
@@ -191,8 +196,8 @@ static void add_noise(pv_tensor *x, pv_tensor *y, float sigma, float clip, const
             int len = (int)(sample - e < most ? sample - e : most);
             struct a_noise a = {.n = m, .len = len, .sn = (int)sample, .e0 = (int)e,
                 .items = fat ? pv_ceil_div(len, 1024) : pv_ceil_div(len, 64) * 16, .key0 = key->key[0],
-                .key1 = key->key[1], .step = key->step, .stream = key->stream, .sample0 = key->sample0 + (uint32_t)n,
-                .sigma = sigma, .clip = clip};
+                .key1 = key->key[1], .step = key->step, .stream = key->stream,
+                .sample0 = key->sample0 + (uint32_t)n, .sigma = sigma, .clip = clip};
             struct pv_launch l = {.k = kernel(y, NOISE), .label = "noise", .args = &a};
             pv_bind_range(&l, 0, x, n * sample + e, (m - 1) * sample + len);
             pv_bind_range(&l, 1, y, n * sample + e, (m - 1) * sample + len);
@@ -213,7 +218,8 @@ pv_tensor *pv_noise(pv_tape *t, pv_tensor *x, float sigma, float clip)
         return NULL;
     if (x->h.layout != PV_PLAIN || x->type != PV_F32 || !(sigma >= 0) || !(clip > 0) ||
         pv_shape_sample(&x->h) > INT32_MAX)
-        return pv_op_bad("noise", "a PLAIN image, sigma at least 0, clip above 0 (%g, %g)", (double)sigma, (double)clip);
+        return pv_op_bad("noise", "a PLAIN image, sigma at least 0, clip above 0 (%g, %g)", (double)sigma,
+                         (double)clip);
     pv_tensor *y = pv_tensor_new(t->dev, x->h, PV_F32);
     struct augment_key key = next_key(t);
     if (!y)

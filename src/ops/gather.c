@@ -33,23 +33,24 @@ void gather_matrix(const struct pv_gather_params *p, const int in[3], int m[4])
 }
 
 /* Whether positions stay within 32 bits. */
-static bool in_range(const struct pv_gather_params *p, const struct pv_tensor *x)
+static bool in_range(const struct pv_gather_params *p, int n, const int in[3])
 {
-    bool ok = p->sample >= 0 && p->sample < x->h.n && (p->scaled[0] != 0) == (p->scaled[1] != 0);
+    bool ok = p->sample >= 0 && p->sample < n && (p->scaled[0] != 0) == (p->scaled[1] != 0);
     int side[2];
     for (int i = 0; i < 2; i++) {
-        side[i] = scaled_side(p, x->h.s, i);
-        ok = ok && side[i] >= 1 && side[i] <= MAX_SIDE && x->h.s[i] <= MAX_SIDE && x->h.s[i] <= 256 * side[i];
+        side[i] = scaled_side(p, in, i);
+        ok = ok && side[i] >= 1 && side[i] <= MAX_SIDE && in[i] <= MAX_SIDE && in[i] <= 256 * side[i];
     }
     for (int i = 0; i < 3; i++)
         ok = ok && p->first[i] >= -MAX_FIRST && p->first[i] <= MAX_FIRST;
     if (!ok || p->angle == 0)
         return ok;
     int m[4];
-    gather_matrix(p, x->h.s, m);
-    for (int i = 0; i < 2; i++)
-        ok = ok && 65536.0 * (x->h.s[i] + 1) + fabs((double)m[2 * i]) * side[0] + fabs((double)m[2 * i + 1]) * side[1] <
-                       2147483647.0;
+    gather_matrix(p, in, m);
+    for (int i = 0; i < 2; i++) {
+        double reach = fabs((double)m[2 * i]) * side[0] + fabs((double)m[2 * i + 1]) * side[1];
+        ok = ok && 65536.0 * (in[i] + 1) + reach < 2147483647.0;
+    }
     return ok && fabs((double)p->angle) <= 360;
 }
 
@@ -83,23 +84,23 @@ static void plan_of(const struct pv_gather_params *p, const int in[3], float f[G
         f[i] = (float)m[i];
 }
 
-/* Samples [k, k + n), channels [c0, c0 + c), planes [x0, x0 + nx) of y; with `sample` >= 0 only that channel of x is
- * bound. */
-static void launch(pv_tensor *x, pv_tensor *plans, pv_tensor *y, const struct a_gather *base, bool mix, int k, int c0,
-                   int sample, int x0, int nx)
+/* Everything (sample -1), or planes [x0, x0 + nx) of channel c0 of sample k of y from that channel of one sample of
+ * x. */
+static void launch(pv_tensor *x, pv_tensor *plans, pv_tensor *y, const struct a_gather *base, bool mix, int k,
+                   int c0, int sample, int x0, int nx)
 {
     bool fat = pv_class(y) == PV_FAT;
     struct a_gather a = *base;
     struct pv_launch l = {.k = &kernels[fat][mix], .label = "gather", .args = &a};
-    int64_t xc = pv_shape_block(&x->h), yc = pv_shape_block(&y->h), yp = pv_shape_plane(&y->h);
+    int64_t plane = (int64_t)a.y * a.z;
     a.p0 = k;
     a.x0 = x0;
     a.x = nx;
     if (sample >= 0) {
         a.n = a.c = 1;
         a.sn = a.sc = 0;
-        pv_bind_range(&l, 0, x, ((int64_t)sample * x->h.c + c0) * xc, xc);
-        pv_bind_range(&l, 2, y, ((int64_t)k * y->h.c + c0) * yc + x0 * yp, nx * yp);
+        pv_bind_range(&l, 0, x, ((int64_t)sample * x->h.c + c0) * base->sc, base->sc);
+        pv_bind_range(&l, 2, y, ((int64_t)k * y->h.c + c0) * base->dc + x0 * plane, nx * plane);
     } else {
         pv_bind(&l, 0, x);
         pv_bind(&l, 2, y);
@@ -109,40 +110,57 @@ static void launch(pv_tensor *x, pv_tensor *plans, pv_tensor *y, const struct a_
     pv_run_items(y->dev, &l, fat ? rows : rows * (uint64_t)a.z);
 }
 
-static void run(pv_tensor *x, pv_tensor *y, const struct pv_gather_params *p, enum pv_gather_mode mode,
-                enum pv_gather_border border, float fill)
+static void run(pv_tensor *x, pv_tensor *y, const int in[3], const int out[3], const struct pv_gather_params *p,
+                enum pv_gather_mode mode, enum pv_gather_border border, float fill)
 {
     int num = y->h.n;
     float *all = pv_array(float, num * GP_SIZE);
     for (int i = 0; i < num; i++)
-        plan_of(&p[i], x->h.s, all + i * GP_SIZE);
+        plan_of(&p[i], in, all + i * GP_SIZE);
     pv_tensor *plans = pv_tensor_new(y->dev, pv_flat(num * GP_SIZE), PV_F32);
     pv_tensor_write(plans, all);
     pv_free(all);
     if (!plans)
         return;
     struct pv_strides xs = pv_strides_of(x), ys = pv_strides_of(y);
-    struct a_gather a = {.n = num, .c = y->h.c, .y = y->h.s[1], .z = y->h.s[2], .w = x->h.s[0], .h = x->h.s[1],
-        .d = x->h.s[2], .sn = xs.n, .sc = xs.b, .dn = ys.n, .dc = ys.b, .border = (int)border,
+    struct a_gather a = {.n = num, .c = y->h.c, .y = out[1], .z = out[2], .w = in[0], .h = in[1], .d = in[2],
+        .sn = xs.n, .sc = xs.b, .dn = ys.n, .dc = ys.b, .border = (int)border,
         .taps = mode == PV_GATHER_CUBIC ? 4 : 2};
     if (x->type == PV_I32)
         a.fill = (int32_t)lrintf(fill);
     else
         memcpy(&a.fill, &fill, sizeof fill);
     bool mix = mode != PV_GATHER_NEAREST;
-    int X = y->h.s[0];
     if (span_fits(x, pv_shape_stored(&x->h)) && span_fits(y, pv_shape_stored(&y->h))) {
-        launch(x, plans, y, &a, mix, 0, 0, -1, 0, X);
+        launch(x, plans, y, &a, mix, 0, 0, -1, 0, out[0]);
     } else {
-        int nx = X;
-        while (nx > 1 && !span_fits(y, (int64_t)nx * ys.p))
+        int nx = out[0];
+        while (nx > 1 && !span_fits(y, (int64_t)nx * a.y * a.z))
             nx = (nx + 1) / 2;
         for (int k = 0; k < num; k++)
             for (int c = 0; c < y->h.c; c++)
-                for (int x0 = 0; x0 < X; x0 += nx)
-                    launch(x, plans, y, &a, mix, k, c, p[k].sample, x0, pv_min(nx, X - x0));
+                for (int x0 = 0; x0 < out[0]; x0 += nx)
+                    launch(x, plans, y, &a, mix, k, c, p[k].sample, x0, pv_min(nx, out[0] - x0));
     }
     pv_tensor_put(&plans);
+}
+
+/* A plane in y and z is the same memory as one in x and y with a z of 1. */
+static void fold(int s[3])
+{
+    s[0] = s[1];
+    s[1] = s[2];
+    s[2] = 1;
+}
+
+static struct pv_gather_params folded(struct pv_gather_params p)
+{
+    p.flip[0] = p.flip[1];
+    p.flip[1] = p.flip[2];
+    p.flip[2] = false;
+    fold(p.first);
+    p.first[2] = 0;
+    return p;
 }
 
 pv_tensor *pv_gather(pv_tape *t, pv_tensor *x, int num, const struct pv_gather_params *p, const int size[3],
@@ -151,19 +169,33 @@ pv_tensor *pv_gather(pv_tape *t, pv_tensor *x, int num, const struct pv_gather_p
     pv_ops_init();
     if (!pv_op_ready(t, 1, &x))
         return NULL;
-    if (x->h.layout != PV_PLAIN || (x->type != PV_F32 && (x->type != PV_I32 || mode != PV_GATHER_NEAREST)) || num < 1 ||
-        size[0] < 1 || size[1] < 1 || size[2] < 1)
+    bool typed = x->type == PV_F32 || (x->type == PV_I32 && mode == PV_GATHER_NEAREST), flat = x->h.dims == 2;
+    if (x->h.layout != PV_PLAIN || !typed || num < 1 || size[0] < 1 || size[1] < 1 || size[2] < 1 ||
+        (flat && size[0] != 1))
         return pv_op_bad("gather", "PLAIN tensors of floats, or nearest of labels");
-    for (int i = 0; i < num; i++)
-        if (!in_range(&p[i], x))
-            return pv_op_bad("gather", "parameters of sample %d are out of range", i);
-    pv_tensor *y = pv_tensor_new(t->dev, pv_plain(x->h.dims, num, x->h.c, size), x->type);
+    int in[] = {x->h.s[0], x->h.s[1], x->h.s[2]}, out[] = {size[0], size[1], size[2]};
+    if (flat) {
+        fold(in);
+        fold(out);
+    }
+    pv_tensor *y = NULL;
+    struct pv_gather_params *q = pv_array(struct pv_gather_params, num);
+    for (int i = 0; i < num; i++) {
+        q[i] = flat ? folded(p[i]) : p[i];
+        if (!in_range(&q[i], x->h.n, in)) {
+            pv_op_bad("gather", "parameters of sample %d are out of range", i);
+            goto done;
+        }
+    }
+    y = pv_tensor_new(t->dev, pv_plain(x->h.dims, num, x->h.c, size), x->type);
     if (y && pv_tensor_pin(x)) {
         if (pv_is_ref(x))
-            ref_gather(pv_ref_data(x), pv_ref_data(y), num, x->h.c, x->h.s, size, p, mode, border, fill);
+            ref_gather(pv_ref_data(x), pv_ref_data(y), num, x->h.c, in, out, q, mode, border, fill);
         else
-            run(x, y, p, mode, border, fill);
+            run(x, y, in, out, q, mode, border, fill);
         pv_tensor_unpin(x);
     }
+done:
+    pv_free(q);
     return y;
 }

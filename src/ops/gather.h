@@ -19,14 +19,15 @@ enum pv_gather_border {
 
 /* One output sample. The input sample is, in this order:
  *   1. resized in the x-y plane to scaled[] (cv2.resize of each z; {0, 0}: its own size);
- *   2. turned by `angle` degrees about its centre in that plane, size kept, as scipy.ndimage.rotate(v, angle, axes=(0,
- *      1), reshape=False) with order 0 (NEAREST: to the nearest voxel, half up) or 1 (LINEAR); CUBIC stays Keys' cubic.
- *      Positions are rounded to 2^-16 of the voxel's distance from the centre. Voxels from outside: border, where
- *      VALUE is scipy's mode "constant";
+ *   2. turned by `angle` degrees about its centre in that plane, size kept, as scipy.ndimage.rotate(v, angle,
+ *      axes=(0, 1), reshape=False) with order 0 (NEAREST: to the nearest voxel, half up) or 1 (LINEAR); CUBIC stays
+ *      Keys' cubic. Positions are rounded to 2^-16 of the voxel's distance from the centre. Voxels from outside:
+ *      border, as scipy's modes "constant", "mirror", "nearest";
  *   3. turned by rot90 quarters: numpy.rot90(v, rot90, axes=(0, 1));
  *   4. mirrored along the axes of flip: numpy.flip;
  *   5. cropped: output voxel 0 is its voxel first[]; what lies outside it is border, so that negative first[] pads.
- * Steps 1 and 2 are one interpolation. */
+ * Steps 1 and 2 are one interpolation. In 2D (x is 1) the plane is y-z and `scaled` its sides;
+ * flip[0] and first[0] are not used. */
 struct pv_gather_params {
     int sample;             /* of x */
     int scaled[2];
@@ -36,9 +37,9 @@ struct pv_gather_params {
     int first[3];
 };
 
-/* PLAIN x [nx, c, ...] -> [num, c, size[0], size[1], size[2]]; I32 x with PV_GATHER_NEAREST only. `fill` is the value
- * outside for PV_BORDER_VALUE. The result is a constant: no gradient. In-plane sides up to 4096. One channel of one
- * sample must fit a binding. NULL x gives NULL. */
+/* PLAIN x [nx, c, ...] -> [num, c, size[0], size[1], size[2]] (2D: size[0] is 1); I32 x with PV_GATHER_NEAREST
+ * only. `fill` is the value outside for PV_BORDER_VALUE. The result is a constant: no gradient. In-plane sides up to
+ * 4096. One channel of one sample must fit a binding. NULL x gives NULL. */
 pv_tensor *pv_gather(pv_tape *t, pv_tensor *x, int num, const struct pv_gather_params *p, const int size[3],
                      enum pv_gather_mode mode, enum pv_gather_border border, float fill);
 

@@ -12,7 +12,8 @@ void gather_matrix(const struct pv_gather_params *p, const int in[3], int m[4]);
 
 /* References: dense arrays of double. */
 void ref_gather(const double *x, double *y, int num, int c, const int in[3], const int out[3],
-                const struct pv_gather_params *p, enum pv_gather_mode mode, enum pv_gather_border border, float fill);
+                const struct pv_gather_params *p, enum pv_gather_mode mode, enum pv_gather_border border,
+                float fill);
 void ref_box_mix(const double *a, const double *b, double *y, int n, int c, const int s[3],
                  const struct pv_box *boxes);
 void ref_box_mask(double *y, int n, const int s[3], const struct pv_box *boxes, float inside, float outside);

@@ -15,8 +15,8 @@ enum pv_resize {
 /* x [n, c, ...] -> [n, c, s[0], s[1], s[2]] in x's layout; 2D: s[0] is 1. Gradient for floating-point x (each input
  * voxel sums the outputs that read it, in a fixed order). I32 PLAIN x: PV_NEAREST only. Positions are exact
  * fractions; PyTorch rounds in / out to fp32 first, so that its nearest index can be one lower where i * in / out
- * is whole and in / out is not a short binary fraction (2 -> 98, i = 49). Sides up to 16384. If nothing changes, the
- * result is x itself. */
+ * is whole and in / out is not a short binary fraction (2 -> 98, i = 49). Sides up to 16384. If nothing changes,
+ * the result is x itself. */
 pv_tensor *pv_resize(pv_tape *t, pv_tensor *x, const int s[3], enum pv_resize mode);
 
 /* To twice the size along x, y, z (2D: y, z). */

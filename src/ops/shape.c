@@ -37,7 +37,8 @@ static void concat_backward(pv_tape *t, struct pv_node *n)
         bool accum;
         pv_tensor *dx = pv_grad_slot(t, x, &accum);
         if (dx)
-            copy("concat bwd", (struct shape_part){dx, 0, 0}, (struct shape_part){dy, 0, c0}, x->h.n, x->h.c, accum);
+            copy("concat bwd", (struct shape_part){dx, 0, 0}, (struct shape_part){dy, 0, c0}, x->h.n, x->h.c,
+                 accum);
         c0 += x->h.c;
     }
 }
@@ -124,8 +125,8 @@ static void samples_backward(pv_tape *t, struct pv_node *n)
         bool accum;
         pv_tensor *dx = pv_grad_slot(t, x, &accum);
         if (dx)
-            copy("concat samples bwd", (struct shape_part){dx, 0, 0}, (struct shape_part){dy, n0, 0}, x->h.n, x->h.c,
-                 accum);
+            copy("concat samples bwd", (struct shape_part){dx, 0, 0}, (struct shape_part){dy, n0, 0}, x->h.n,
+                 x->h.c, accum);
         n0 += x->h.n;
     }
 }
@@ -241,7 +242,8 @@ pv_tensor *pv_max_pool(pv_tape *t, pv_tensor *x)
     int flat = x->h.dims == 2, s[3] = {flat ? 1 : x->h.s[0] / 2, x->h.s[1] / 2, x->h.s[2] / 2};
     if (x->h.layout != PV_BLOCKED || x->type != PV_F32 || s[0] < 1 || s[1] < 1 || s[2] < 1) {
         char text[80];
-        return pv_op_bad("max_pool", "takes BLOCKED maps with sides of at least 2, not %s", pv_shape_text(&x->h, text));
+        return pv_op_bad("max_pool", "takes BLOCKED maps with sides of at least 2, not %s",
+                         pv_shape_text(&x->h, text));
     }
     pv_tensor *y = pv_tensor_new(t->dev, pv_blocked(x->h.dims, x->h.n, x->h.c, s), PV_F32);
     if (!y)

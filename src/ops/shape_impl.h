@@ -22,8 +22,8 @@ void shape_run_pool(pv_tensor *x, pv_tensor *y);
 void shape_run_pool_back(pv_tensor *x, pv_tensor *dy, pv_tensor *dx, bool accum);
 
 /* References: dense arrays of double. */
-void ref_copy(double *dst, int dst_c, int dn0, int dc0, const double *src, int src_c, int sn0, int sc0, int n, int c,
-              int64_t voxels, bool accum);
+void ref_copy(double *dst, int dst_c, int dn0, int dc0, const double *src, int src_c, int sn0, int sc0, int n,
+              int c, int64_t voxels, bool accum);
 void ref_pool(const double *x, double *y, int units, const int si[3], const int so[3], int kx);
 void ref_pool_back(const double *x, const double *dy, double *dx, int units, const int si[3], const int so[3],
                    int kx, bool accum);

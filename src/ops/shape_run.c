@@ -65,17 +65,17 @@ static void copy_runs(const char *label, struct shape_part d, struct shape_part 
                  len - at < part ? len - at : part, accum);
 }
 
-/* One launch over channels [k0, k1) of sample dn of dst, planes [x0, x0 + nx). */
-static void lanes(const char *label, struct shape_part d, struct shape_part s, int i, int k0, int k1, int x0, int nx,
-                  bool accum)
+/* One launch over channels [k0, k1) of dst, planes [x0, x0 + nx), of the i-th sample of both parts. */
+static void lanes(const char *label, struct shape_part d, struct shape_part s, int i, int k0, int k1, int x0,
+                  int nx, bool accum)
 {
     pv_tensor *dst = d.t, *src = s.t;
     struct pv_strides ds = pv_strides_of(dst), ss = pv_strides_of(src);
     int b0 = k0 / 16, b1 = (k1 + 15) / 16, q0 = (k0 - d.c0 + s.c0) / 16, q1 = (k1 - d.c0 + s.c0 + 15) / 16;
     bool all = x0 == 0 && nx == dst->h.s[0];
     struct a_lanes a = {.blocks = b1 - b0, .x = nx, .y = dst->h.s[1], .z = dst->h.s[2], .k0 = k0 - b0 * 16,
-        .k1 = k1 - b0 * 16, .shift = s.c0 - d.c0 + (b0 - q0) * 16, .accum = accum, .sb = ss.b, .sp = ss.p, .sr = ss.r,
-        .db = ds.b, .dp = ds.p, .dr = ds.r};
+        .k1 = k1 - b0 * 16, .shift = s.c0 - d.c0 + (b0 - q0) * 16, .accum = accum, .sb = ss.b, .sp = ss.p,
+        .sr = ss.r, .db = ds.b, .dp = ds.p, .dr = ds.r};
     struct pv_launch l = {.k = pv_class(dst) == PV_FAT ? &fat_lanes : &simt_lanes, .label = label, .args = &a};
     int64_t sat = (int64_t)(s.n0 + i) * ss.n + (int64_t)q0 * ss.b;
     int64_t dat = (int64_t)(d.n0 + i) * ds.n + (int64_t)b0 * ds.b;
@@ -226,7 +226,8 @@ void shape_run_pool(pv_tensor *x, pv_tensor *y)
 void shape_run_pool_back(pv_tensor *x, pv_tensor *dy, pv_tensor *dx, bool accum)
 {
     int kx = x->h.dims == 2 ? 1 : 2;
-    struct span s = {.num = 3, .t = {x, dy, dx}, .planes = pv_ceil_div(x->h.s[0], kx), .need = pool_need, .ctx = &kx};
+    struct span s = {.num = 3, .t = {x, dy, dx}, .planes = pv_ceil_div(x->h.s[0], kx), .need = pool_need,
+                     .ctx = &kx};
     while (span_next(&s)) {
         struct a_pool a = pool_args(&s, x, dy, kx);
         struct pv_launch l = {.k = pv_class(x) == PV_FAT ? &fat_pool_b : &simt_pool_b, .label = "max pool bwd",

@@ -6,9 +6,9 @@
 #include "ops/args/types.h"
 
 /* One plan per output sample: GP_SIZE floats that hold whole numbers. Output voxel o is voxel p = o + first of the
- * turned volume of `size` voxels (outside: border), that is voxel (i, j, k) of the scaled volume: i = ip . (p.x, p.y,
- * 1), j = jp . (p.x, p.y, 1), k = kp . (p.z, 1). With `angle` 0 it reads the input at (i + 1/2) w / scaled - 1/2,
- * nearest floor(i w / scaled); with `angle` 1 at ((w - 1) 2^16 + matrix . (2 (i, j) + 1 - scaled)) / 2^17. */
+ * turned volume of `size` voxels (outside: border), that is voxel (i, j, k) of the scaled volume: i = ip . (p.x,
+ * p.y, 1), j = jp . (p.x, p.y, 1), k = kp . (p.z, 1). With `angle` 0 it reads the input at (i + 1/2) w / scaled -
+ * 1/2, nearest floor(i w / scaled); with `angle` 1 at ((w - 1) 2^16 + matrix . (2 (i, j) + 1 - scaled)) / 2^17. */
 #define GP_SAMPLE 0
 #define GP_DIM 1        /* 3: size */
 #define GP_FIRST 4      /* 3 */

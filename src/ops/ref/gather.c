@@ -51,8 +51,8 @@ static bool undo(const struct pv_gather_params *p, const int scaled[3], const in
 
 struct place { int base; double f; };      /* a position: voxel and fraction */
 
-static double interpolate(const double *x, const int in[3], const struct place at[2], int k, enum pv_gather_mode mode,
-                          enum pv_gather_border border)
+static double interpolate(const double *x, const int in[3], const struct place at[2], int k,
+                          enum pv_gather_mode mode, enum pv_gather_border border)
 {
     double sum = 0;
     for (int i = -1; i <= 2; i++)
@@ -102,7 +102,8 @@ static double one(const double *x, const int in[3], const struct pv_gather_param
 }
 
 void ref_gather(const double *x, double *y, int num, int c, const int in[3], const int out[3],
-                const struct pv_gather_params *p, enum pv_gather_mode mode, enum pv_gather_border border, float fill)
+                const struct pv_gather_params *p, enum pv_gather_mode mode, enum pv_gather_border border,
+                float fill)
 {
     int64_t vi = (int64_t)in[0] * in[1] * in[2], at = 0;
     int o[3];

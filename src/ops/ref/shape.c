@@ -4,8 +4,8 @@
 
 #include "ops/shape_impl.h"
 
-void ref_copy(double *dst, int dst_c, int dn0, int dc0, const double *src, int src_c, int sn0, int sc0, int n, int c,
-              int64_t voxels, bool accum)
+void ref_copy(double *dst, int dst_c, int dn0, int dc0, const double *src, int src_c, int sn0, int sc0, int n,
+              int c, int64_t voxels, bool accum)
 {
     for (int i = 0; i < n; i++)
         for (int k = 0; k < c; k++) {
@@ -30,8 +30,8 @@ static int64_t find_max(const double *in, const int s[3], int x, int y, int z, i
     return best;
 }
 
-static void pool(const double *x, const double *from, double *to, int units, const int si[3], const int so[3], int kx,
-                 bool back)
+static void pool(const double *x, const double *from, double *to, int units, const int si[3], const int so[3],
+                 int kx, bool back)
 {
     int64_t vi = (int64_t)si[0] * si[1] * si[2], o = 0;
     for (int u = 0; u < units; u++)
