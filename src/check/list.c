@@ -9,6 +9,10 @@ extern const struct pv_check_op *const pv_check_proto[];
 extern const struct pv_check_op *const pv_check_shape[];
 extern const struct pv_check_op *const pv_check_resize[];
 extern const struct pv_check_op *const pv_check_gather[];
+extern const struct pv_check_op *const pv_check_softmax[];
+extern const struct pv_check_op *const pv_check_loss[];
+extern const struct pv_check_op *const pv_check_reduce[];
+extern const struct pv_check_op *const pv_check_map[];
 
 const struct pv_check_op *const *const pv_check_families[] = {
     pv_check_conv,
@@ -18,5 +22,9 @@ const struct pv_check_op *const *const pv_check_families[] = {
     pv_check_shape,
     pv_check_resize,
     pv_check_gather,
+    pv_check_softmax,
+    pv_check_loss,
+    pv_check_reduce,
+    pv_check_map,
     NULL,
 };
