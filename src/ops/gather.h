@@ -38,8 +38,8 @@ struct pv_gather_params {
 };
 
 /* PLAIN x [nx, c, ...] -> [num, c, size[0], size[1], size[2]] (2D: size[0] is 1); I32 x with PV_GATHER_NEAREST
- * only. `fill` is the value outside for PV_BORDER_VALUE. The result is a constant: no gradient. In-plane sides up to
- * 4096. One channel of one sample must fit a binding. NULL x gives NULL. */
+ * only. `fill` is the value outside for PV_BORDER_VALUE. The result is a constant: no gradient. In-plane sides up
+ * to 4096. One channel of one sample must fit a binding. NULL x gives NULL. */
 pv_tensor *pv_gather(pv_tape *t, pv_tensor *x, int num, const struct pv_gather_params *p, const int size[3],
                      enum pv_gather_mode mode, enum pv_gather_border border, float fill);
 
