@@ -71,7 +71,8 @@ static void label_log(struct pv_axis *a)
 
 static void make_linear(struct pv_axis *a, unsigned flags, int most)
 {
-    double step = round_number((a->hi - a->lo) / most, true);
+    /* a logarithmic scale cannot be extended to 0: finer steps leave two ticks in any case */
+    double step = round_number((a->hi - a->lo) / (a->log ? pv_max(most, 3) : most), true);
     if (flags & PV_AXIS_WHOLE)
         step = fmax(step, 1);
     double first = floor(a->lo / step + 1e-9), last = ceil(a->hi / step - 1e-9);
@@ -91,12 +92,13 @@ static void make_log(struct pv_axis *a, unsigned flags, int most)
         a->lo = fmin(a->lo, round_number(a->lo, false));
         a->hi = fmax(a->hi, round_number(a->hi, true));
     }
-    double decades = log10(a->hi) - log10(a->lo);
-    int first = (int)floor(log10(a->lo) + 1e-9), last = (int)ceil(log10(a->hi) - 1e-9);
-    int stride = pv_max(1, (int)ceil((last - first) / (double)most));
+    bool fine = log10(a->hi) - log10(a->lo) <= 2.01;        /* 1, 2 and 5 of each decade */
+    int first = (int)(fine ? floor(log10(a->lo) + 1e-9) : ceil(log10(a->lo) - 1e-9));
+    int last = (int)floor(log10(a->hi) + 1e-9);
+    int stride = fine ? 1 : pv_min(pv_ceil_div(last - first, most), last - first);
     for (int e = first; e <= last; e += stride) {
         add(a, pow(10, e));
-        if (decades <= 2.01) {
+        if (fine) {
             add(a, 2 * pow(10, e));
             add(a, 5 * pow(10, e));
         }

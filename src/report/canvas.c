@@ -74,7 +74,7 @@ static void segment(struct cover *m, double ax, double ay, double bx, double by,
             double c = r + 0.5 - hypot(px - t * dx, py - t * dy);
             if (c <= 0)
                 continue;
-            unsigned k = c >= 1 ? 255 : (unsigned)(c * 255);
+            unsigned k = c >= 1 ? 255 : (unsigned)(c * 255 + 0.5);
             uint8_t *p = m->v + (size_t)y * (size_t)m->w + (size_t)x;
             if (*p < k)
                 *p = (uint8_t)k;

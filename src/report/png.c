@@ -57,7 +57,7 @@ static _Noreturn void on_error(png_structp png, png_const_charp text)
 
 static void on_warning(png_structp png, png_const_charp text)
 {
-    pv_warn("PNG: %s", text);
+    pv_debug("data", "PNG: %s", text);
 }
 
 /* No variable of this function changes between setjmp and a jump back. */
