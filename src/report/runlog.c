@@ -72,14 +72,19 @@ static const char *read_row(struct rows *r, size_t num_cols, char *line)
     }
     if (!(fabs(v[0]) <= 9e15) || v[0] != floor(v[0]))
         return "the iteration is not a whole number";
-    while (r->num > 0 && r->v[(r->num - 1) * width] >= v[0]) {
-        memmove(r->v + (r->num - 1) * width, v, width * sizeof *v);
-        memmove(r->set + (r->num - 1) * width, set, width);
-        v -= width;
-        set -= width;
-        r->num--;
+    size_t n = r->num;
+    while (n > 0 && r->v[(n - 1) * width] > v[0])
+        n--;
+    bool more = n > 0 && r->v[(n - 1) * width] == v[0];     /* of the iteration before */
+    double *to = r->v + (n - more) * width;
+    uint8_t *to_set = r->set + (n - more) * width;
+    for (size_t i = 0; i < width; i++) {
+        if (!more || set[i]) {
+            to[i] = v[i];
+            to_set[i] = set[i];
+        }
     }
-    r->num++;
+    r->num = n + !more;
     return NULL;
 }
 
@@ -171,18 +176,22 @@ int pv_runlog_find(const struct pv_runlog *log, const char *name)
 enum group { LOSS, RATES, SECONDS, VALIDATION, OTHER, GROUPS };
 static const char *const titles[GROUPS] = {"Losses", "Learning rate and weights", "Seconds per iteration",
                                            "Validation", "Further values"};
-static const struct { const char *start; enum group group; } starts[] = {
-    {"loss", LOSS}, {"lr", RATES},         {"weight", RATES},     {"w_", RATES},
-    {"ema", RATES}, {"sec", SECONDS},      {"time", SECONDS},     {"val", VALIDATION},
-    {"dice", VALIDATION},
+struct rule { const char *text; enum group group; };
+static const struct rule starts[] = {
+    {"loss", LOSS}, {"lr", RATES},    {"weight", RATES}, {"w_", RATES},       {"ema", RATES},
+    {"sec", SECONDS}, {"time", SECONDS}, {"val", VALIDATION}, {"dice", VALIDATION},
 };
+static const struct rule ends[] = {{"_loss", LOSS}, {"_lr", RATES}, {"_weight", RATES}, {"_dice", VALIDATION}};
 
 static enum group group_of(const char *name)
 {
     for (size_t i = 0; i < PV_COUNT(starts); i++)
-        if (pv_starts(name, starts[i].start))
+        if (pv_starts(name, starts[i].text))
             return starts[i].group;
-    return pv_ends(name, "_dice") ? VALIDATION : OTHER;
+    for (size_t i = 0; i < PV_COUNT(ends); i++)
+        if (pv_ends(name, ends[i].text))
+            return ends[i].group;
+    return OTHER;
 }
 
 static bool make_series(const struct pv_runlog *log, size_t col, struct pv_series *s)

@@ -2,13 +2,13 @@
  * metrics.csv of a run: its format, its reader, and which columns are drawn together.
  *
  * The first line names the columns, separated by commas, the first is "iter" (whole numbers). Then a line
- * per logged iteration; an empty cell was not logged there, "nan" and "inf" are values. Columns belong
- * together by the start of their names:
- *   loss...                     losses
- *   lr... weight... w_... ema...    learning rate and weights
- *   sec... time...              seconds
- *   val... dice... ..._dice     validation (0 to 1)
- *   anything else               further values
+ * per logged iteration, or several; an empty cell was not logged there, "nan" and "inf" are values. Columns
+ * belong together by their names:
+ *   loss... ..._loss                                     losses
+ *   lr... weight... w_... ema... ..._lr ..._weight       learning rate and weights
+ *   sec... time...                                       seconds
+ *   val... dice... ..._dice                              validation (0 to 1)
+ *   anything else                                        further values
  */
 #ifndef REPORT_RUNLOG_H
 #define REPORT_RUNLOG_H
@@ -23,9 +23,9 @@ struct pv_runlog {
     uint8_t *logged;                /* [num_cols][num_rows]: 1 if the cell held a value */
 };
 
-/* A last line without its line end, or with too few cells, was cut by a crash and is left out. Where the iteration
- * does not grow, a run was resumed: the rows from it on are replaced. False with PV_FAULT_INPUT (file,
- * line, what is wrong) for anything else. */
+/* A last line without its line end, or with too few cells, was cut by a crash and is left out. Lines of the
+ * same iteration make one row. Where the iteration falls, a run was resumed: later rows are dropped. False
+ * with PV_FAULT_INPUT (file, line, what is wrong) for anything else. */
 bool pv_runlog_read(const char *path, struct pv_runlog *log);
 void pv_runlog_free(struct pv_runlog *log);             /* leaves zeros; NULL safe */
 int  pv_runlog_find(const struct pv_runlog *log, const char *name);     /* column or -1 */

@@ -373,8 +373,9 @@ static void csv_reads(void **state)
     static const char bom[] = "\xEF\xBB\xBFiter,loss,val_dice\r\n1,0.5,\r\n2,nan,0.25\r\n10,-inf,1e-3\r\n";
     static const char cut[] = "iter,loss,val_dice\n1,0.5,\n2,nan,0.25\n10,-inf,1e-3\n11,0.2,0.4";
     static const char cut_row[] = "iter,loss,val_dice\n1,0.5,\n2,nan,0.25\n10,-inf,1e-3\n11,0.2\n";
-    static const char resumed[] = "iter,loss,val_dice\n1,0.5,\n2,7,8\n3,7,8\n4,7,8\n2,nan,0.25\n\n10,-inf,1e-3\n";
-    static const char *const all[] = {good, bom, cut, cut_row, resumed};
+    static const char resumed[] = "iter,loss,val_dice\n1,0.5,\n3,7,8\n4,7,8\n2,nan,0.25\n\n10,-inf,1e-3\n";
+    static const char split[] = "iter,loss,val_dice\n1,0.5,\n2,nan,\n2,,0.25\n10,9,1e-3\n10,-inf,\n";
+    static const char *const all[] = {good, bom, cut, cut_row, resumed, split};
     for (size_t i = 0; i < PV_COUNT(all); i++) {
         struct pv_runlog l;
         assert_true(pv_runlog_read(write_csv(all[i]), &l));
@@ -474,7 +475,7 @@ static void csv_mutated(void **state)
 static void csv_plots(void **state)
 {
     struct pv_str t = {0};
-    pv_str_add(&t, "iter,grad_norm,val_dice,loss,loss_cons,lr,weight_cons,w_proto,sec_iter,teacher_dice,"
+    pv_str_add(&t, "iter,grad_norm,val_dice,loss,loss_cons,lr,cons_weight,w_proto,sec_iter,teacher_dice,"
                    "time_load\n");
     for (int i = 1; i <= 200; i++)
         pv_str_addf(&t, "%d,1,%s,0.5,%s,0.01,0.1,1,0.4,%s,0.1\n", i * 10, i % 50 ? "" : "0.8", i > 100 ? "0.1" : "",
@@ -485,7 +486,7 @@ static void csv_plots(void **state)
     pv_runlog_plots(&l, &p);
     static const struct { const char *title; const char *names[3]; size_t n[3]; } want[] = {
         {"Losses", {"loss", "loss_cons"}, {200, 100}},
-        {"Learning rate and weights", {"lr", "weight_cons", "w_proto"}, {200, 200, 200}},
+        {"Learning rate and weights", {"lr", "cons_weight", "w_proto"}, {200, 200, 200}},
         {"Seconds per iteration", {"sec_iter", "time_load"}, {200, 200}},
         {"Validation", {"val_dice", "teacher_dice"}, {4, 4}},
         {"Further values", {"grad_norm"}, {200}},
