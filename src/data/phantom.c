@@ -27,8 +27,11 @@ struct scene {
     struct noise shape, texture, bias;
     struct blob organ, lesion[MOST_LESIONS], decoy[DECOYS];
     struct tube tube[TUBES];
+    struct blob shell;
     int num_lesions;
     double extent[3];               /* of the volume, the shortest side is 1 */
+    /* how it looks, which differs much from case to case */
+    double outside, contrast, texture_part, bias_part, grain, gamma;
 };
 
 static double range(struct pv_rng *r, double lo, double hi)
@@ -115,7 +118,7 @@ static void make_scene(struct scene *s, struct pv_rng *r, const int size[3])
         double far = i ? range(r, 0.14, 0.22) : range(r, 0, 0.13);
         for (int a = 0; a < 3; a++) {
             b->c[a] = (i ? near->c[a] : s->organ.c[a]) + d[a] * far;
-            b->r[a] = i ? range(r, 0.06, 0.10) : range(r, 0.10, 0.16);
+            b->r[a] = i ? range(r, 0.08, 0.13) : range(r, 0.13, 0.2);
         }
         b->rough = 0.35;
     }
@@ -132,8 +135,20 @@ static void make_scene(struct scene *s, struct pv_rng *r, const int size[3])
         direction(r, s->tube[i].d);
         for (int a = 0; a < 3; a++)
             s->tube[i].a[a] = s->organ.c[a] + range(r, -0.2, 0.2);
-        s->tube[i].r = range(r, 0.018, 0.032);
+        s->tube[i].r = range(r, 0.02, 0.04);
     }
+    direction(r, d);                            /* a bright rim around nothing, in the organ */
+    for (int a = 0; a < 3; a++) {
+        s->shell.c[a] = s->organ.c[a] + 0.6 * d[a] * s->organ.r[a];
+        s->shell.r[a] = range(r, 0.08, 0.13);
+    }
+    s->shell.rough = 0.2;
+    s->outside = range(r, 0.1, 0.6);
+    s->contrast = range(r, 0.4, 0.8);
+    s->texture_part = range(r, 0.15, 0.4);
+    s->bias_part = range(r, 0.2, 0.6);
+    s->grain = range(r, 0.25, 0.5);
+    s->gamma = range(r, 0.7, 1.4);
 }
 
 /* Brightness without bias and noise, and whether the voxel is lesion. */
@@ -141,18 +156,18 @@ static double tissue(const struct scene *s, const double p[3], bool *lesion)
 {
     double shape = sample(&s->shape, p), texture = sample(&s->texture, p);
     bool organ = distance(&s->organ, p, shape) < 1;
-    double v = organ ? 1.0 : 0.3;
+    double v = organ ? 1.0 : s->outside, rim = distance(&s->shell, p, shape);
     *lesion = false;
     for (int i = 0; i < s->num_lesions; i++)
         *lesion |= organ && distance(&s->lesion[i], p, shape) < 1;
-    bool bright = *lesion;
+    bool bright = *lesion || (organ && rim > 0.7 && rim < 1);
     for (int i = 0; i < DECOYS; i++)
         bright |= !organ && distance(&s->decoy[i], p, shape) < 1;
     for (int i = 0; i < TUBES; i++)
         bright |= in_tube(&s->tube[i], p, texture);
     if (bright)
-        v = 1.7;
-    return v + 0.25 * texture;
+        v = 1 + s->contrast;
+    return pow(v, s->gamma) + s->texture_part * texture;
 }
 
 bool pv_phantom_make(uint64_t seed, int index, const int size[3], struct pv_volume *v)
@@ -171,20 +186,20 @@ bool pv_phantom_make(uint64_t seed, int index, const int size[3], struct pv_volu
     struct pv_rng shapes = pv_rng_make(seed, pv_stream("phantom", (uint64_t)index, 0));
     struct pv_rng grain = pv_rng_make(seed, pv_stream("phantom", (uint64_t)index, 1));
     make_scene(s, &shapes, size);
-    double least = pv_min(size[0], pv_min(size[1], size[2])), gain = range(&shapes, 0.8, 1.25);
+    double least = pv_min(size[0], pv_min(size[1], size[2]));
     size_t at = 0;
     for (int x = 0; x < size[0]; x++) {
         for (int y = 0; y < size[1]; y++) {
             for (int z = 0; z < size[2]; z++, at++) {
                 const double p[3] = {(x + 0.5) / least, (y + 0.5) / least, (z + 0.5) / least};
                 bool lesion;
-                double value = tissue(s, p, &lesion) * exp(0.35 * sample(&s->bias, p)) * gain;
-                v->image[at] = (float)(value + 0.35 * pv_rng_normal(&grain));
+                double value = tissue(s, p, &lesion) * exp(s->bias_part * sample(&s->bias, p));
+                v->image[at] = (float)(value + s->grain * pv_rng_normal(&grain));
                 v->label[at] = lesion;
             }
         }
     }
-    pv_prep_normalise(PV_NORM_ZSCORE, v->image, at);
+    pv_prep_normalise(PV_SCALING_ZSCORE, v->image, at);
     pv_free(s);
     return true;
 }

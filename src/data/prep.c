@@ -10,18 +10,18 @@
 
 const struct pv_prep pv_preps[] = {
     {.name = "none", .about = "as it is"},
-    {.name = "zscore", .about = "mean 0, deviation 1", .norm = PV_NORM_ZSCORE},
-    {.name = "minmax", .about = "to [0, 1]", .norm = PV_NORM_MINMAX},
-    {.name = "auto", .about = "by the names of the channels, as nnU-Net does", .norm = PV_NORM_BY_NAME},
+    {.name = "zscore", .about = "mean 0, deviation 1", .norm = PV_SCALING_ZSCORE},
+    {.name = "minmax", .about = "to [0, 1]", .norm = PV_SCALING_MINMAX},
+    {.name = "auto", .about = "by the names of the channels, as nnU-Net does", .norm = PV_SCALING_BY_NAME},
     {.name = "la", .about = "left atrium as published (already normalised)"},
     {.name = "la-small", .about = "the same at half resolution", .half = true},
     {.name = "pancreas", .about = "CT: 1 mm, label box and 25 voxels, [-125, 275] HU to [0, 1]", .spacing = 1,
-     .crop = PV_CROP_LABEL, .margin = 25, .least = 96, .lo = -125, .hi = 275, .norm = PV_NORM_MINMAX},
+     .crop = PV_CROP_LABEL, .margin = 25, .least = 96, .lo = -125, .hi = 275, .norm = PV_SCALING_MINMAX},
     {.name = "brats19", .about = "brain box, clipped at 99.9 %, z-score of the brain", .crop = PV_CROP_NONZERO,
-     .hi_part = 0.999, .norm = PV_NORM_ZSCORE_ABOVE_0},
-    {.name = "acdc", .about = "to [0, 1]", .norm = PV_NORM_MINMAX},
+     .hi_part = 0.999, .norm = PV_SCALING_ZSCORE_ABOVE_0},
+    {.name = "acdc", .about = "to [0, 1]", .norm = PV_SCALING_MINMAX},
     {.name = "ian", .about = "clipped to 0.5 .. 99.5 %, z-score", .lo_part = 0.005, .hi_part = 0.995,
-     .norm = PV_NORM_ZSCORE},
+     .norm = PV_SCALING_ZSCORE},
     {.name = NULL},
 };
 
@@ -92,17 +92,17 @@ static void affine_to_all(float *v, size_t n, double shift, double scale)
         v[i] = (float)((v[i] - shift) * scale);
 }
 
-void pv_prep_normalise(enum pv_norm norm, float *v, size_t n)
+void pv_prep_normalise(enum pv_scaling norm, float *v, size_t n)
 {
-    if (norm == PV_NORM_MINMAX) {
+    if (norm == PV_SCALING_MINMAX) {
         float lo = v[0], hi = v[0];
         for (size_t i = 0; i < n; i++) {
             lo = v[i] < lo ? v[i] : lo;
             hi = v[i] > hi ? v[i] : hi;
         }
         affine_to_all(v, n, lo, hi > lo ? 1 / ((double)hi - lo) : 1);
-    } else if (norm == PV_NORM_ZSCORE || norm == PV_NORM_ZSCORE_ABOVE_0) {
-        bool above = norm == PV_NORM_ZSCORE_ABOVE_0;
+    } else if (norm == PV_SCALING_ZSCORE || norm == PV_SCALING_ZSCORE_ABOVE_0) {
+        bool above = norm == PV_SCALING_ZSCORE_ABOVE_0;
         double sum = 0, squares = 0;
         size_t count = 0;
         for (size_t i = 0; i < n; i++) {
@@ -129,12 +129,12 @@ static bool same_name(const char *a, const char *b)
 
 static bool intensities(const struct pv_prep *p, const char *what, const char *name, float *v, size_t n)
 {
-    enum pv_norm norm = p->norm;
+    enum pv_scaling norm = p->norm;
     double lo_part = p->lo_part, hi_part = p->hi_part;
-    if (norm == PV_NORM_BY_NAME) {
-        norm = !name ? PV_NORM_ZSCORE : same_name(name, "noNorm") ? PV_NORM_NONE
-             : same_name(name, "rescale_to_0_1") || same_name(name, "rgb_to_0_1") ? PV_NORM_MINMAX
-             : PV_NORM_ZSCORE;
+    if (norm == PV_SCALING_BY_NAME) {
+        norm = !name ? PV_SCALING_ZSCORE : same_name(name, "noNorm") ? PV_SCALING_NONE
+             : same_name(name, "rescale_to_0_1") || same_name(name, "rgb_to_0_1") ? PV_SCALING_MINMAX
+             : PV_SCALING_ZSCORE;
         if (name && same_name(name, "CT")) {
             lo_part = 0.005;
             hi_part = 0.995;

@@ -8,12 +8,12 @@
 
 #include "data/volume.h"
 
-enum pv_norm {
-    PV_NORM_NONE,
-    PV_NORM_ZSCORE,         /* (v - mean) / std over all voxels of a channel */
-    PV_NORM_ZSCORE_ABOVE_0, /* mean and std of the voxels above 0, applied to all */
-    PV_NORM_MINMAX,         /* to [0, 1] */
-    PV_NORM_BY_NAME,        /* by the channel's name, as nnU-Net: CT, noNorm, rescale_to_0_1, else z-score */
+enum pv_scaling {
+    PV_SCALING_NONE,
+    PV_SCALING_ZSCORE,         /* (v - mean) / std over all voxels of a channel */
+    PV_SCALING_ZSCORE_ABOVE_0, /* mean and std of the voxels above 0, applied to all */
+    PV_SCALING_MINMAX,         /* to [0, 1] */
+    PV_SCALING_BY_NAME,        /* by the channel's name, as nnU-Net: CT, noNorm, rescale_to_0_1, else z-score */
 };
 enum pv_crop { PV_CROP_NONE, PV_CROP_NONZERO, PV_CROP_LABEL };
 
@@ -25,7 +25,7 @@ struct pv_prep {
     int margin, least;              /* ... and at least so many voxels (as far as there are any) */
     double lo, hi;                  /* clip to [lo, hi] */
     double lo_part, hi_part;        /* clip to these quantiles (0..1) of a channel */
-    enum pv_norm norm;
+    enum pv_scaling norm;
     bool half;                      /* half resolution, pv_prep_half() */
 };
 
@@ -40,7 +40,7 @@ struct pv_prep_map {
 };
 
 /* Changes image and label of v, whichever are there, with size, spacing and geometry. channel_names
- * [v->channels] matter to PV_NORM_BY_NAME only and may be NULL; map may be NULL. `what` names the
+ * [v->channels] matter to PV_SCALING_BY_NAME only and may be NULL; map may be NULL. `what` names the
  * volume in messages. */
 bool pv_prep_apply(const struct pv_prep *p, const char *what, char *const *channel_names,
                    struct pv_volume *v, struct pv_prep_map *map);
@@ -55,7 +55,7 @@ bool pv_prep_half(const char *what, struct pv_volume *v);
 bool pv_prep_resample(const char *what, double spacing, struct pv_volume *v);
 bool pv_prep_crop(const char *what, const int from[3], const int size[3], struct pv_volume *v);
 /* One channel of n voxels. */
-void pv_prep_normalise(enum pv_norm norm, float *image, size_t n);
+void pv_prep_normalise(enum pv_scaling norm, float *image, size_t n);
 /* Value that a part q (0..1) of the n values is at most: the ceil(q n)-th smallest. Reorders them. */
 float pv_prep_quantile(float *values, size_t n, double q);
 

@@ -50,7 +50,7 @@ static bool plan(struct pv_store *s, struct item *it)
         return false;
     uint64_t per_voxel = 4u * (uint64_t)v.channels + it->what.label;
     uint64_t extra = it->what.label || s->ds->cases[it->what.index].num_images > 1 || s->prep->lo_part > 0 ||
-                     s->prep->hi_part > 0 || s->prep->norm == PV_NORM_BY_NAME ? 4 : 0;
+                     s->prep->hi_part > 0 || s->prep->norm == PV_SCALING_BY_NAME ? 4 : 0;
     int out[3];
     pv_prep_size(s->prep, v.size, v.spacing, out);
     uint64_t n = voxels_of(v.size), prepared = voxels_of(out);

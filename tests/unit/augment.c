@@ -122,7 +122,8 @@ static void draws_depend_on_the_key_only(void **state)
 /* 9 labelled in twos: 4 batches a pass, one volume left out of each pass, none twice within one. */
 static void labelled_passes(void **state)
 {
-    const struct pv_sampler s = {.num_labeled = 9, .num_unlabeled = 5, .labeled_bs = 2, .unlabeled_bs = 3, .seed = 4};
+    const struct pv_sampler s = {.num_labeled = 9, .num_unlabeled = 5, .labeled_bs = 2, .unlabeled_bs = 3,
+                                 .seed = 4};
     assert_true(pv_sampler_check(&s));
     assert_int_equal(pv_sampler_epoch_steps(&s), 4);
     int left_out[9] = {0}, l[2], u[3];
@@ -146,7 +147,8 @@ static void labelled_passes(void **state)
 /* 5 unlabelled in threes: any five that follow each other from a multiple of five are all of them. */
 static void unlabelled_passes(void **state)
 {
-    const struct pv_sampler s = {.num_labeled = 9, .num_unlabeled = 5, .labeled_bs = 2, .unlabeled_bs = 3, .seed = 4};
+    const struct pv_sampler s = {.num_labeled = 9, .num_unlabeled = 5, .labeled_bs = 2, .unlabeled_bs = 3,
+                                 .seed = 4};
     int l[2], u[3], sequence[300], orders = 0;
     for (uint64_t step = 0; step < 100; step++) {
         pv_sampler_batch(&s, step, l, u);
@@ -171,7 +173,8 @@ static void other_make_ups(void **state)
 {
     struct pv_sampler s = {.num_labeled = 3, .num_unlabeled = 4, .labeled_bs = 4, .unlabeled_bs = 2, .seed = 1};
     int l[4], u[4], counts[3] = {0}, twice = 0;
-    UNIT_FAILS(PV_FAULT_USAGE, "3 labelled volumes cannot fill a batch with 4", assert_false(pv_sampler_check(&s)));
+    UNIT_FAILS(PV_FAULT_USAGE, "3 labelled volumes cannot fill a batch with 4",
+               assert_false(pv_sampler_check(&s)));
     s.replacement = true;
     assert_true(pv_sampler_check(&s));
     for (uint64_t step = 0; step < 600; step++) {

@@ -79,7 +79,8 @@ static void folder(void **state)
     }
     pv_dataset_free(&ds);
     assert_true(pv_write_file(unit_path("file"), "", 0));
-    UNIT_FAILS(PV_FAULT_INPUT, "cannot make the folder", assert_false(pv_phantom_write(unit_path("file"), 1, 0, size, 1)));
+    UNIT_FAILS(PV_FAULT_INPUT, "cannot make the folder",
+               assert_false(pv_phantom_write(unit_path("file"), 1, 0, size, 1)));
 }
 
 int main(void)

@@ -103,19 +103,19 @@ static void half_of_labels(void **state)
 static void normalisation(void **state)
 {
     float z[6] = {1, 2, 3, 4, 5, 9}, above[6] = {-100, 0, 1, 2, 3, 0}, mm[4] = {-1, 0, 1, 3}, same[3] = {7, 7, 7};
-    pv_prep_normalise(PV_NORM_ZSCORE, z, 6);
+    pv_prep_normalise(PV_SCALING_ZSCORE, z, 6);
     double std = sqrt((9 + 4 + 1 + 0 + 1 + 25) / 6.0);
     for (int i = 0; i < 6; i++)
         assert_true(fabs(z[i] - ((double[]){1, 2, 3, 4, 5, 9}[i] - 4) / std) < 1e-6);
-    pv_prep_normalise(PV_NORM_ZSCORE_ABOVE_0, above, 6);
+    pv_prep_normalise(PV_SCALING_ZSCORE_ABOVE_0, above, 6);
     std = sqrt(2.0 / 3);
     for (int i = 0; i < 6; i++)
         assert_true(fabs(above[i] - ((double[]){-100, 0, 1, 2, 3, 0}[i] - 2) / std) < 1e-5);
-    pv_prep_normalise(PV_NORM_MINMAX, mm, 4);
+    pv_prep_normalise(PV_SCALING_MINMAX, mm, 4);
     assert_true(mm[0] == 0 && mm[1] == 0.25f && mm[2] == 0.5f && mm[3] == 1);
-    pv_prep_normalise(PV_NORM_ZSCORE, same, 3);
+    pv_prep_normalise(PV_SCALING_ZSCORE, same, 3);
     assert_true(same[0] == 0 && same[2] == 0);
-    pv_prep_normalise(PV_NORM_NONE, z, 6);
+    pv_prep_normalise(PV_SCALING_NONE, z, 6);
     assert_true(fabsf(z[3]) < 1e-6f);
 }
 
@@ -195,11 +195,11 @@ static void cropping(void **state)
 static void rows(void **state)
 {
     assert_string_equal(pv_prep_find("la-small")->name, "la-small");
-    assert_true(pv_prep_find("la")->norm == PV_NORM_NONE && !pv_prep_find("la")->half);
+    assert_true(pv_prep_find("la")->norm == PV_SCALING_NONE && !pv_prep_find("la")->half);
     UNIT_FAILS(PV_FAULT_USAGE, "did you mean pancreas?", assert_null(pv_prep_find("pancras")));
 
-    const struct pv_prep all = {.name = "all", .spacing = 1, .crop = PV_CROP_LABEL, .margin = 1, .least = 4, .lo = -1,
-                                .hi = 3, .norm = PV_NORM_MINMAX, .half = true};
+    const struct pv_prep all = {.name = "all", .spacing = 1, .crop = PV_CROP_LABEL, .margin = 1, .least = 4,
+                                .lo = -1, .hi = 3, .norm = PV_SCALING_MINMAX, .half = true};
     struct pv_volume v = make(16, 10, 6, 1);    /* 8 x 10 x 12 mm */
     struct pv_prep_map map;
     memset(v.label, 0, pv_volume_voxels(&v));
