@@ -92,6 +92,8 @@ static void percentile(struct pv_check *k)
     pv_tape *t = pv_ck_tape(k);
     for (int i = 0; i < 3; i++)
         pv_ck_output(k, "percentile", pv_percentile_of(t, x, qs[(number + 3 * i) % (int)PV_COUNT(qs)], mask), 0);
+    /* 0.8 * 10 is whole: the product of fixed-point numbers carries into its whole part */
+    pv_ck_output(k, "whole", pv_percentile_of(t, pv_ck_input(k, pv_flat(11), 0, 1, 0), 80, NULL), 0);
     /* an empty mask gives +inf: one over it is 0, which can be compared */
     pv_tensor *none = ck_mask(k, pv_flat(5), false, 0);
     pv_tensor *p = pv_ck_keep(k, pv_percentile_of(t, pv_ck_input(k, pv_flat(5), 0, 1, 0), 50, none));
