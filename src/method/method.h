@@ -12,15 +12,15 @@
 #include "optim/schedule.h"
 #include "tape/tape.h"
 
-typedef struct pv_run pv_run;
+struct pv_run;
 
 /* One batch on the device: labelled samples first. */
-struct pv_batch {
+struct pv_patches {
     int num_labeled, num_unlabeled;
     pv_tensor *image;           /* PLAIN F32 [n][channels][patch] */
-    pv_tensor *label;           /* PLAIN I32 [n][1][patch]; ignored voxels PV_LABEL_IGNORE; unlabelled samples: all */
+    pv_tensor *label;           /* PLAIN I32 [n][1][patch]; ignored voxels PV_IGNORE; unlabelled samples: all */
 };
-enum { PV_LABEL_IGNORE = 255 };
+enum { PV_IGNORE = 255 };
 
 /* A phase of training. Lengths are in iterations of the reference schedule and rescaled with --iters. */
 struct pv_stage {
@@ -46,15 +46,15 @@ struct pv_method {
     bool unlabeled;                             /* uses unlabelled samples */
     size_t state_size;                          /* run->state, zeroed */
     /* Registers networks and state. The configuration is run->config. */
-    bool (*init)(pv_run *r);
+    bool (*init)(struct pv_run *r);
     /* Fills stages, returns how many; NULL: one stage with the configured batch. */
-    int (*stages)(pv_run *r, struct pv_stage s[PV_MAX_STAGES]);
-    bool (*stage_begin)(pv_run *r, int stage);  /* optional; also called on resume with run->resumed set */
+    int (*stages)(struct pv_run *r, struct pv_stage s[PV_MAX_STAGES]);
+    bool (*stage_begin)(struct pv_run *r, int stage);  /* optional; also called on resume with run->resumed set */
     /* One optimisation step. Device failures are asked by the trainer afterwards. */
-    void (*step)(pv_run *r, const struct pv_batch *b);
+    void (*step)(struct pv_run *r, const struct pv_patches *b);
     /* Class probabilities PLAIN [n][classes][patch] for evaluation; a new reference. */
-    pv_tensor *(*predict)(pv_run *r, pv_tensor *image);
-    void (*free)(pv_run *r);                    /* optional: what is not registered */
+    pv_tensor *(*predict)(struct pv_run *r, pv_tensor *image);
+    void (*free)(struct pv_run *r);                    /* optional: what is not registered */
 };
 extern const struct pv_method *const pv_methods[];          /* methods.c, NULL-terminated */
 const struct pv_method *pv_method_find(const char *name);   /* PV_FAULT_USAGE with the known names */
@@ -101,34 +101,34 @@ struct pv_run {
 
 /* ---- for the trainer ---- */
 /* `config` stays the caller's. Runs the method's init; NULL after a fault. */
-pv_run *pv_run_new(pv_dev *dev, pv_json *config, bool inference);
-void pv_run_free(pv_run **r);
+struct pv_run *pv_run_new(pv_dev *dev, pv_json *config, bool inference);
+void pv_run_free(struct pv_run **r);
 /* Sets iter, stage and the tape's keys; calls stage_begin when a stage starts (or the run resumes in it). */
-bool pv_run_begin_step(pv_run *r, int64_t iter);
-void pv_run_batch_size(const pv_run *r, int stage, int *labeled, int *unlabeled);
+bool pv_run_begin_step(struct pv_run *r, int64_t iter);
+void pv_run_batch_size(const struct pv_run *r, int stage, int *labeled, int *unlabeled);
 
 /* ---- for methods ---- */
 /* A network of the run's configuration under `name` (also the label of its initialisation); trained ones get
  * gradients and SGD. `change` (may be NULL) edits the configuration first. NULL after a fault. */
-pv_net *pv_run_add_net(pv_run *r, const char *name, bool trained, void (*change)(struct pv_net_config *c));
+pv_net *pv_run_add_net(struct pv_run *r, const char *name, bool trained, void (*change)(struct pv_net_config *c));
 /* A FLAT or PLAIN state tensor of n floats with the given start value; borrowed. */
-pv_tensor *pv_run_add_state(pv_run *r, const char *name, int n, float value, enum pv_combine combine);
-double pv_run_opt(const pv_run *r, const char *name);       /* rescaled if it counts iterations */
-const char *pv_run_opt_text(const pv_run *r, const char *name);
-bool pv_run_opt_is(const pv_run *r, const char *name, const char *text);
-double pv_run_lr(const pv_run *r);                          /* of the configured schedule, now */
+pv_tensor *pv_run_add_state(struct pv_run *r, const char *name, int n, float value, enum pv_combine combine);
+double pv_run_opt(const struct pv_run *r, const char *name);       /* rescaled if it counts iterations */
+const char *pv_run_opt_text(const struct pv_run *r, const char *name);
+bool pv_run_opt_is(const struct pv_run *r, const char *name, const char *text);
+double pv_run_lr(const struct pv_run *r);                          /* of the configured schedule, now */
 
 /* Forward passes. Counts volume passes; `pass` numbers the pass within the step for random numbers. */
-bool pv_run_forward(pv_run *r, pv_net *n, pv_tensor *x, uint32_t pass, int flags, unsigned want,
+bool pv_run_forward(struct pv_run *r, pv_net *n, pv_tensor *x, uint32_t pass, int flags, unsigned want,
                     struct pv_net_out *out);
 /* SGD on all trained networks of the run (or only `n`): walks back from `loss`, steps, clears gradients. */
-void pv_run_backward(pv_run *r, pv_tensor *loss);
-void pv_run_step(pv_run *r, pv_net *n);
-void pv_run_ema(pv_run *r, pv_net *teacher, pv_net *student, double alpha);
+void pv_run_backward(struct pv_run *r, pv_tensor *loss);
+void pv_run_step(struct pv_run *r, pv_net *n);
+void pv_run_ema(struct pv_run *r, pv_net *teacher, pv_net *student, double alpha);
 /* Logs a device scalar; it is read some steps later. The host variant takes a value. Names are columns of
  * metrics.csv. */
-void pv_run_log(pv_run *r, const char *name, pv_tensor *scalar);
-void pv_run_log_value(pv_run *r, const char *name, double v);
+void pv_run_log(struct pv_run *r, const char *name, pv_tensor *scalar);
+void pv_run_log_value(struct pv_run *r, const char *name, double v);
 
 /* References released together at the end of a step: x = pv_keep(&s, op(...)). */
 struct pv_scope { pv_tensor *t[160]; int n; };

@@ -60,6 +60,7 @@ static VkInstance make_instance(PFN_vkGetInstanceProcAddr get, bool validate, Vk
         PFN_vkCreateDebugUtilsMessengerEXT hook = (PFN_vkCreateDebugUtilsMessengerEXT)
             get(inst, "vkCreateDebugUtilsMessengerEXT");
         VkDebugUtilsMessengerEXT m;
+        messenger.pNext = NULL;     /* the features belong to the instance alone */
         if (hook)
             hook(inst, &messenger, NULL, &m);
     }

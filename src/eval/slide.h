@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Prediction of a whole volume by a sliding window: class probabilities of overlapping patches, averaged, brought
+ * back to the grid of the file, and turned into labels. */
+#ifndef EVAL_SLIDE_H
+#define EVAL_SLIDE_H
+
+#include "data/prep.h"
+#include "eval/window.h"
+#include "tensor/tensor.h"
+
+struct pv_slide_params {
+    int dims, channels, classes;
+    int patch[3], stride[3];
+    int batch;                  /* windows per forward pass; 0: 4 */
+    bool gaussian;              /* weight windows by a Gaussian; false: evenly, as the public code does */
+    bool even;                  /* spread windows evenly (window.h) */
+    unsigned mirror;            /* axes to mirror at test time: bits 1 x, 2 y, 4 z; every combination is averaged */
+    /* Class probabilities PLAIN [n][classes][patch] of PLAIN [n][channels][patch]; a new reference, NULL after a
+     * failure. */
+    pv_tensor *(*predict)(void *user, pv_tensor *image);
+    void *user;
+    bool (*progress)(void *user, int64_t done, int64_t total);  /* false stops; may be NULL */
+    void *progress_user;
+};
+
+/* prob [classes][x][y][z] receives the mean probabilities of image [channels][x][y][z]. False after a fault or
+ * when progress said stop. */
+bool pv_slide(pv_dev *dev, const float *image, const int s[3], const struct pv_slide_params *p, float *prob);
+
+/* Probabilities of a prepared volume of size s on the grid of the volume as it was read (map): trilinear between
+ * voxel centres, the border continued. out [classes][map size]; voxels outside what was cut out are background. */
+void pv_slide_to_file_grid(const float *prob, const int s[3], int classes, const struct pv_prep_map *map, float *out);
+
+/* label [voxels]: the class of largest probability, the first on ties (for two classes: foreground above 0.5). */
+void pv_slide_labels(const float *prob, int classes, size_t voxels, uint8_t *label);
+
+#endif

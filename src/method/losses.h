@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Losses that several methods share. Results are kept in the scope; NULL after a failure. */
+#ifndef METHOD_LOSSES_H
+#define METHOD_LOSSES_H
+
+#include "method/method.h"
+#include "ops/dice.h"
+
+/* half (cross-entropy + Dice) of logits against I32 labels: mean cross-entropy over voxels whose label is not
+ * PV_IGNORE, Dice of `form` on the softmax with ignored voxels masked out. *ce and *dice (may be NULL) receive the
+ * parts. (methods.md 0, 9.5) */
+pv_tensor *pv_loss_supervised(struct pv_run *r, struct pv_scope *s, pv_tensor *logits, pv_tensor *labels,
+                              enum pv_dice_form form, pv_tensor **ce, pv_tensor **dice);
+
+#endif

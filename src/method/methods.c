@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The list of methods. */
+#include "method/method.h"
+
+extern const struct pv_method pv_method_sup, pv_method_mt;
+
+const struct pv_method *const pv_methods[] = {
+    &pv_method_sup,
+    &pv_method_mt,
+    NULL,
+};

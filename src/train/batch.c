@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From a data set to batches on the device. */
+#include "train/batch.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "platform/platform.h"
+#include "train/config.h"
+
+struct pv_dataset_params pv_config_dataset(const pv_json *config, const char *lists)
+{
+    const pv_json *d = pv_json_get(config, "data");
+    return (struct pv_dataset_params){.num_classes = (int)pv_json_num(pv_json_get(config, "net"), "classes", 2),
+                                      .fold = (int)pv_json_num(d, "fold", -1), .lists = lists};
+}
+
+struct pv_load pv_config_load(const pv_json *config)
+{
+    const pv_json *d = pv_json_get(config, "data");
+    return (struct pv_load){.read = {.ras = pv_streq(pv_json_str(d, "orient", "file"), "ras")}};
+}
+
+/* ---- which cases ---- */
+
+static void put_ids(pv_json *cases, const char *key, const pv_dataset *ds, const int *v, int n)
+{
+    pv_json *a = pv_json_array();
+    for (int i = 0; i < n; i++)
+        pv_json_add_str(a, ds->cases[v[i]].id);
+    pv_json_set(cases, key, a);
+}
+
+static bool take_ids(const pv_json *cases, const char *key, const pv_dataset *ds, int *v, int *n)
+{
+    const pv_json *a = pv_json_get(cases, key);
+    *n = 0;
+    for (size_t i = 0; i < pv_json_count(a); i++) {
+        const char *id = pv_json_string_value(pv_json_at(a, i));
+        int at = id ? pv_dataset_find(ds, id) : -1;
+        if (at < 0)
+            return pv_fail(PV_FAULT_INPUT, "%s: case '%s' of the run's config.json is not there any more", ds->dir,
+                           id ? id : "?");
+        v[(*n)++] = at;
+    }
+    return true;
+}
+
+/* Preset auto: the patch is the median size of the training volumes, at most 112x112x80 voxels in all, sides
+ * multiples of 16; the stride half of it. */
+static bool plan_patch(pv_json *config, const pv_dataset *ds)
+{
+    int n = ds->num_split[PV_TRAIN], *v = pv_array(int, n), *side[3];
+    const pv_json *d = pv_json_get(config, "data");
+    const struct pv_prep *prep = pv_prep_find(pv_json_str(d, "prep", "auto"));
+    struct pv_load load = pv_config_load(config);
+    pv_dataset_split(ds, PV_TRAIN, v);
+    for (int a = 0; a < 3; a++)
+        side[a] = pv_array(int, n);
+    bool ok = prep != NULL;
+    for (int i = 0; ok && i < n; i++) {
+        struct pv_volume vol = {0};
+        int s[3];
+        ok = pv_case_info(ds, v[i], &load, &vol);
+        if (ok)
+            pv_prep_size(prep, vol.size, vol.spacing, s);
+        for (int a = 0; ok && a < 3; a++) {
+            int k = i;                          /* insertion keeps them sorted */
+            for (; k > 0 && side[a][k - 1] > s[a]; k--)
+                side[a][k] = side[a][k - 1];
+            side[a][k] = s[a];
+        }
+        pv_volume_free(&vol);
+    }
+    int patch[3], stride[3];
+    for (int a = 0; ok && a < 3; a++) {
+        patch[a] = side[a][n / 2] / 16 * 16;
+        patch[a] = patch[a] < 16 ? 16 : patch[a];
+    }
+    while (ok && (int64_t)patch[0] * patch[1] * patch[2] > 112 * 112 * 80) {
+        int big = patch[0] >= patch[1] && patch[0] >= patch[2] ? 0 : patch[1] >= patch[2] ? 1 : 2;
+        patch[big] -= 16;
+    }
+    for (int a = 0; a < 3; a++) {
+        stride[a] = ok ? patch[a] / 2 : 0;
+        pv_free(side[a]);
+    }
+    pv_free(v);
+    if (ok) {
+        pv_config_set_shape(config, "train.patch", patch);
+        pv_config_set_shape(config, "eval.stride", stride);
+        pv_info("patch %dx%dx%d, stride %dx%dx%d, by the size of the volumes", patch[0], patch[1], patch[2],
+                stride[0], stride[1], stride[2]);
+    }
+    return ok;
+}
+
+pv_dataset *pv_feed_resolve(pv_json *config, const char *data, const char *lists, bool unlabeled)
+{
+    struct pv_dataset_params dp = pv_config_dataset(config, lists);
+    pv_dataset *ds = pv_dataset_open(data, &dp);
+    if (!ds)
+        return NULL;
+    pv_json *net = pv_json_get(config, "net"), *d = pv_json_get(config, "data"), *cases;
+    pv_json_set_num(net, "classes", ds->num_classes);
+    pv_json_set_num(net, "channels", ds->channels);
+    if (pv_json_get(config, "cases"))
+        return ds;
+    int n = ds->num_split[PV_TRAIN], nl = 0, nu = 0;
+    int *l = pv_array(int, n + 1), *u = pv_array(int, n + 1);
+    int64_t seed = (int64_t)pv_json_num(d, "labeled_seed", -1);
+    bool ok = pv_dataset_labeled(ds, (int)pv_json_num(d, "labeled", 0), seed, l, &nl, u, &nu);
+    if (ok && nl == 0)
+        ok = pv_fail(PV_FAULT_INPUT, "%s: no training case has a label; annotate at least one", data);
+    if (ok && unlabeled && nu == 0) {
+        pv_warn("every training case is labelled; the labelled ones serve as unlabelled ones too");
+        memcpy(u, l, sizeof *u * (size_t)nl);
+        nu = nl;
+    }
+    cases = pv_json_object();
+    put_ids(cases, "labeled", ds, l, nl);
+    put_ids(cases, "unlabeled", ds, u, unlabeled ? nu : 0);
+    pv_json_set(config, "cases", cases);
+    if (ok && pv_streq(pv_json_str(config, "preset", ""), "auto"))
+        ok = plan_patch(config, ds);
+    pv_free(l);
+    pv_free(u);
+    if (!ok)
+        pv_dataset_free(&ds);
+    return ds;
+}
+
+/* ---- volumes ---- */
+
+static void show_reading(void *user, int done, int total)
+{
+    if (!*(bool *)user && pv_is_tty(stderr)) {
+        fprintf(stderr, "\r\033[Kreading volumes %d/%d%s", done, total, done == total ? "\r\033[K" : "");
+        fflush(stderr);
+    }
+}
+
+/* A patch that no volume can hold is a mistake of the options, not of the data. */
+static bool patch_fits(const pv_dataset *ds, const int *index, int n, const struct pv_prep *prep,
+                       const struct pv_load *load, const int patch[3])
+{
+    int most[3] = {0};
+    for (int i = 0; i < n; i++) {
+        struct pv_volume v = {0};
+        int s[3];
+        if (!pv_case_info(ds, index[i], load, &v))
+            return false;
+        pv_prep_size(prep, v.size, v.spacing, s);
+        for (int a = 0; a < 3; a++)
+            most[a] = pv_max(most[a], s[a]);
+        bool holds = s[0] >= patch[0] / 2 && s[1] >= patch[1] / 2 && s[2] >= patch[2] / 2;
+        pv_volume_free(&v);
+        if (holds)
+            return true;
+    }
+    return pv_fail(PV_FAULT_USAGE, "the patch %dx%dx%d is more than twice as large as every training volume (at most "
+                   "%dx%dx%d after preparation); choose a smaller --patch", patch[0], patch[1], patch[2], most[0],
+                   most[1], most[2]);
+}
+
+bool pv_feed_open(struct pv_feed *f, pv_dataset *ds, const pv_json *config, bool quiet)
+{
+    memset(f, 0, sizeof *f);
+    f->ds = ds;
+    f->stage = -1;
+    const pv_json *d = pv_json_get(config, "data"), *cases = pv_json_get(config, "cases");
+    const struct pv_prep *prep = pv_prep_find(pv_json_str(d, "prep", "auto"));
+    struct pv_load load = pv_config_load(config);
+    int room = ds->num_cases + 1, *l = pv_array(int, room), *u = pv_array(int, room), patch[3];
+    struct pv_store_item *items = pv_array(struct pv_store_item, 2 * room);
+    bool ok = prep && take_ids(cases, "labeled", ds, l, &f->num_labeled) &&
+              take_ids(cases, "unlabeled", ds, u, &f->num_unlabeled);
+    int n = 0;
+    for (int i = 0; ok && i < f->num_labeled; i++)
+        items[n++] = (struct pv_store_item){l[i], true};
+    for (int i = 0; ok && i < f->num_unlabeled; i++)
+        items[n++] = (struct pv_store_item){u[i], false};
+    pv_config_patch(config, "train.patch", patch);
+    ok = ok && patch_fits(ds, l, f->num_labeled, prep, &load, patch);
+    struct pv_store_params sp = {.prep = prep, .load = load, .progress = show_reading, .user = &quiet,
+                                 .budget = (uint64_t)pv_json_num(d, "memory_mb", 0) << 20};
+    if (ok) {
+        f->store = pv_store_open(ds, items, n, &sp);
+        f->items = pv_array(int, n + 1);
+        for (int i = 0; i < n; i++)
+            f->items[i] = i;
+    }
+    pv_free(l);
+    pv_free(u);
+    pv_free(items);
+    if (!f->store)
+        pv_feed_close(f);
+    return f->store != NULL;
+}
+
+bool pv_feed_stage(struct pv_feed *f, const struct pv_run *r)
+{
+    if (f->loader && f->stage == r->stage)
+        return true;
+    pv_loader_stop(&f->loader);
+    const pv_json *d = pv_json_get(r->config, "data");
+    int nl, nu;
+    pv_run_batch_size(r, r->stage, &nl, &nu);
+    struct pv_loader_params p = {.store = f->store, .labeled = f->items, .num_labeled = f->num_labeled,
+        .unlabeled = f->items + f->num_labeled, .num_unlabeled = f->num_unlabeled, .labeled_bs = nl,
+        .unlabeled_bs = nu, .replacement = pv_json_flag(d, "replacement", false), .seed = r->seed,
+        .aug = {.rotate = pv_json_flag(d, "rotate", true), .flip = pv_json_flag(d, "flip", true)},
+        .first_step = (uint64_t)r->iter};
+    pv_config_patch(r->config, "train.patch", p.aug.patch);
+    f->loader = pv_loader_start(&p);
+    f->stage = r->stage;
+    return f->loader != NULL;
+}
+
+bool pv_feed_next(struct pv_feed *f, struct pv_run *r, struct pv_patches *out)
+{
+    const struct pv_batch *b = pv_loader_next(f->loader);
+    if (!b)
+        return false;
+    int n = b->n_labeled + b->n_unlabeled;
+    *out = (struct pv_patches){.num_labeled = b->n_labeled, .num_unlabeled = b->n_unlabeled,
+        .image = pv_tensor_new(r->dev, pv_plain(r->net.dims, n, b->channels, b->patch), PV_F32),
+        .label = pv_tensor_new(r->dev, pv_plain(r->net.dims, n, 1, b->patch), PV_I32)};
+    pv_tensor_write(out->image, b->image);
+    pv_tensor_write_i32(out->label, b->label);
+    return !pv_dev_failed(r->dev);
+}
+
+void pv_feed_close(struct pv_feed *f)
+{
+    pv_loader_stop(&f->loader);
+    if (f->store)
+        pv_store_close(&f->store);
+    pv_dataset_free(&f->ds);
+    pv_free(f->items);
+    f->items = NULL;
+}

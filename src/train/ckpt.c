@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Writing and reading checkpoints. */
+#include "train/ckpt.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/safetensors.h"
+#include "pv_config.h"
+
+enum { MAX_KEEP = PV_MAX_NETS * 2 + PV_MAX_STATES };
+
+static void meta_num(pv_st_writer *w, const char *key, double v)
+{
+    char text[40];
+    snprintf(text, sizeof text, "%.17g", v);
+    pv_st_meta_set(w, key, text);
+}
+
+static bool put_flat(pv_st_writer *w, const char *kind, const char *name, const char *what, pv_tensor *t, void **keep)
+{
+    int64_t n = t->h.n;
+    float *v = pv_array(float, n);
+    *keep = v;
+    if (!pv_tensor_read(t, v))
+        return false;
+    char *key = pv_asprintf("%s.%s%s", kind, name, what);
+    pv_st_put(w, key, PV_ST_F32, 1, &n, v);
+    pv_free(key);
+    return true;
+}
+
+bool pv_ckpt_save(struct pv_run *r, const char *path, const struct pv_ckpt_info *info)
+{
+    pv_st_writer *w = pv_st_writer_new();
+    void *keep[MAX_KEEP] = {NULL};
+    int n = 0;
+    bool ok = pv_dev_finish(r->dev);
+    pv_st_meta_set(w, "format", "protovox checkpoint 1");
+    pv_st_meta_set(w, "version", PV_VERSION);
+    pv_st_meta_set(w, "method", r->method->name);
+    pv_st_meta_set(w, "device", pv_dev_get_info(r->dev)->name);
+    meta_num(w, "steps", (double)info->steps);
+    meta_num(w, "volume_passes", (double)info->volume_passes);
+    meta_num(w, "seconds", info->seconds);
+    meta_num(w, "best", info->best);
+    for (int i = 0; ok && i < r->num_nets; i++) {
+        struct pv_run_net *e = &r->nets[i];
+        char *prefix = pv_asprintf("net.%s.", e->name);
+        ok = pv_params_put(e->net->p, w, prefix, false, &keep[n++]);
+        pv_free(prefix);
+        if (ok && e->momentum && !e->first)
+            ok = put_flat(w, "optim", e->name, ".momentum", e->momentum, &keep[n++]);
+    }
+    for (int i = 0; ok && i < r->num_states; i++)
+        ok = put_flat(w, "state", r->states[i].name, "", r->states[i].t, &keep[n++]);
+    ok = ok && pv_st_write(w, path);
+    pv_st_writer_free(&w);
+    for (int i = 0; i < n; i++)
+        pv_free(keep[i]);
+    return ok;
+}
+
+static double get_num(pv_st_file *f, const char *key, double def)
+{
+    double v;
+    const char *text = pv_st_meta(f, key);
+    return text && pv_parse_f64(text, &v) ? v : def;
+}
+
+static bool get_flat(pv_st_file *f, const char *key, pv_tensor *t, bool needed)
+{
+    const struct pv_st_tensor *s = pv_st_find(f, key);
+    if (!s)
+        return !needed || pv_fail(PV_FAULT_INPUT, "%s: there is no '%s'; the checkpoint is of another method or "
+                                  "version", pv_st_path(f), key);
+    if (pv_st_len(s) != t->h.n)
+        return pv_fail(PV_FAULT_INPUT, "%s: '%s' has %lld elements, %d are needed; the checkpoint is of another "
+                       "network", pv_st_path(f), key, (long long)pv_st_len(s), t->h.n);
+    float *v = pv_array(float, t->h.n);
+    bool ok = pv_st_read_f32(f, s, v);
+    if (ok)
+        pv_tensor_write(t, v);
+    pv_free(v);
+    return ok;
+}
+
+bool pv_ckpt_load(struct pv_run *r, const char *path, struct pv_ckpt_info *info)
+{
+    pv_st_file *f = pv_st_open(path);
+    if (!f)
+        return false;
+    bool ok = true;
+    const char *method = pv_st_meta(f, "method"), *device = pv_st_meta(f, "device");
+    if (!pv_st_meta(f, "steps") || !method)
+        ok = pv_fail(PV_FAULT_INPUT, "%s is not a checkpoint of protovox (weights alone come in with protovox convert)",
+                     path);
+    else if (!pv_streq(method, r->method->name))
+        ok = pv_fail(PV_FAULT_INPUT, "%s is a checkpoint of method %s, this run is %s", path, method,
+                     r->method->name);
+    for (int i = 0; ok && i < r->num_nets; i++) {
+        struct pv_run_net *e = &r->nets[i];
+        char *prefix = pv_asprintf("net.%s.", e->name), *key = pv_asprintf("optim.%s.momentum", e->name);
+        ok = pv_params_get(e->net->p, f, prefix);
+        if (ok && e->momentum) {
+            e->first = pv_st_find(f, key) == NULL;
+            ok = get_flat(f, key, e->momentum, false);
+        }
+        pv_free(prefix);
+        pv_free(key);
+    }
+    for (int i = 0; ok && i < r->num_states; i++) {
+        char *key = pv_asprintf("state.%s", r->states[i].name);
+        ok = get_flat(f, key, r->states[i].t, true);
+        pv_free(key);
+    }
+    if (ok) {
+        *info = (struct pv_ckpt_info){.steps = (int64_t)get_num(f, "steps", 0),
+            .volume_passes = (int64_t)get_num(f, "volume_passes", 0), .seconds = get_num(f, "seconds", 0),
+            .best = get_num(f, "best", -1)};
+        snprintf(info->method, sizeof info->method, "%s", method);
+        snprintf(info->device, sizeof info->device, "%s", device ? device : "");
+        r->volume_passes = info->volume_passes;
+    }
+    pv_st_close(&f);
+    return ok && !pv_dev_failed(r->dev);
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Presets and the resolved configuration. */
+#include "train/config.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/embed.h"
+#include "data/prep.h"
+#include "method/method.h"
+#include "platform/platform.h"
+
+extern const struct pv_embedded pv_embedded_presets[];
+
+static pv_json *read_preset(const char *name)
+{
+    for (const struct pv_embedded *e = pv_embedded_presets; e->name; e++)
+        if (pv_streq(e->name, name)) {
+            char *label = pv_asprintf("preset %s", name);
+            pv_json *j = pv_json_parse(e->data, label);
+            pv_free(label);
+            return j;
+        }
+    if (pv_ends(name, ".json"))
+        return pv_json_read(name);
+    const char *names[64];
+    size_t n = 0;
+    struct pv_str known = {0};
+    for (const struct pv_embedded *e = pv_embedded_presets; e->name && n < PV_COUNT(names); e++)
+        if (!pv_streq(e->name, "base")) {
+            names[n] = e->name;
+            pv_str_addf(&known, "%s%s", n ? ", " : "", names[n]);
+            n++;
+        }
+    const char *near = pv_nearest(name, names, n);
+    pv_fail(PV_FAULT_USAGE, "there is no preset '%s'%s%s%s; known are %s, or a .json file", name,
+            near ? " (did you mean " : "", near ? near : "", near ? "?)" : "", known.text);
+    pv_str_free(&known);
+    return NULL;
+}
+
+struct pv_preset_info *pv_preset_list(void)
+{
+    size_t n = 0;
+    while (pv_embedded_presets[n].name)
+        n++;
+    struct pv_preset_info *l = pv_array(struct pv_preset_info, n + 1);
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (pv_streq(pv_embedded_presets[i].name, "base"))
+            continue;
+        pv_json *j = read_preset(pv_embedded_presets[i].name);
+        l[k].name = pv_embedded_presets[i].name;
+        l[k++].about = pv_strdup(pv_json_str(j, "about", ""));
+        pv_json_free(j);
+    }
+    return l;
+}
+
+void pv_preset_list_free(struct pv_preset_info *l)
+{
+    for (int i = 0; l && l[i].name; i++)
+        pv_free(l[i].about);
+    pv_free(l);
+}
+
+/* Merges preset `name` with its ancestors and their parts for `method` into c. */
+static bool merge_preset(pv_json *c, const char *name, const char *method, int depth)
+{
+    pv_json *j = depth < 8 ? read_preset(name)
+                           : pv_fail_null(PV_FAULT_USAGE, "preset '%s' inherits itself", name);
+    if (!j)
+        return false;
+    const char *parent = pv_json_str(j, "inherits", pv_streq(name, "base") ? NULL : "base");
+    bool ok = !parent || merge_preset(c, parent, method, depth + 1);
+    if (ok) {
+        pv_json *parts = pv_json_get(j, "methods"), *part = parts ? pv_json_get(parts, method) : NULL;
+        pv_json *mine = part ? pv_json_copy(part) : NULL;
+        pv_json_remove(j, "methods");
+        pv_json_remove(j, "inherits");
+        pv_json_remove(j, "about");
+        pv_json_merge(c, j);
+        if (mine)
+            pv_json_merge(c, mine);
+        pv_json_free(mine);
+    }
+    pv_json_free(j);
+    return ok;
+}
+
+void pv_config_patch(const pv_json *c, const char *key, int out[3])
+{
+    const pv_json *a = pv_json_path(c, key);
+    for (int i = 0; i < 3; i++) {
+        double v = pv_json_number_value(pv_json_at(a, (size_t)i));
+        out[i] = v >= 1 && v <= 4096 ? (int)v : 0;
+    }
+}
+
+void pv_config_set_shape(pv_json *c, const char *key, const int v[3])
+{
+    char text[64];
+    snprintf(text, sizeof text, "[%d, %d, %d]", v[0], v[1], v[2]);
+    pv_json_path_set(c, key, text);
+}
+
+/* Every key must exist in the base preset (method_options: checked by the method). */
+static bool known_keys(const pv_json *c, const pv_json *base, const char *prefix, const char *name)
+{
+    for (size_t i = 0; i < pv_json_count(c); i++) {
+        const char *key = pv_json_key_at(c, i);
+        static const char *const others[] = {"method", "preset", "version", "cases", "device", "command", "tuning"};
+        bool top = prefix[0] == 0, other = false;
+        for (size_t k = 0; top && k < PV_COUNT(others); k++)
+            other = other || pv_streq(key, others[k]);
+        if (other || (top && pv_streq(key, "method_options")))
+            continue;
+        const pv_json *b = pv_json_get(base, key), *v = pv_json_at(c, i);
+        if (!b) {
+            const char *names[64];
+            size_t n = 0;
+            for (; n < pv_json_count(base) && n < PV_COUNT(names); n++)
+                names[n] = pv_json_key_at(base, n);
+            const char *near = pv_nearest(key, names, n);
+            return pv_fail(PV_FAULT_USAGE, "%s: there is no setting '%s%s'%s%s%s%s", name, prefix, key,
+                           near ? "; did you mean " : "", near ? prefix : "", near ? near : "", near ? "?" : "");
+        }
+        if (pv_json_is_object(b)) {
+            char *deeper = pv_asprintf("%s%s.", prefix, key);
+            bool ok = pv_json_is_object(v) ? known_keys(v, b, deeper, name)
+                                           : pv_fail(PV_FAULT_USAGE, "%s: '%s%s' is a group of settings", name, prefix,
+                                                     key);
+            pv_free(deeper);
+            if (!ok)
+                return false;
+        } else if (pv_json_is_string(b) != pv_json_is_string(v) || pv_json_is_number(b) != pv_json_is_number(v) ||
+                   pv_json_is_array(b) != pv_json_is_array(v)) {
+            return pv_fail(PV_FAULT_USAGE, "%s: '%s%s' must be a %s", name, prefix, key,
+                           pv_json_is_string(b) ? "text" : pv_json_is_number(b) ? "number"
+                           : pv_json_is_array(b) ? "list of three numbers" : "true or false");
+        }
+    }
+    return true;
+}
+
+static bool in_range(const pv_json *c, const char *key, double lo, double hi, const char *name)
+{
+    double v = pv_json_number_value(pv_json_path(c, key));
+    return (v >= lo && v <= hi) ||
+           pv_fail(PV_FAULT_USAGE, "%s: %s is %g, it must be from %g to %g", name, key, v, lo, hi);
+}
+
+bool pv_config_check(const pv_json *c, const char *name)
+{
+    pv_json *base = read_preset("base");
+    bool ok = known_keys(c, base, "", name);
+    pv_json_free(base);
+    static const struct { const char *key; double lo, hi; } ranges[] = {
+        {"train.iters", 1, 1e9}, {"train.reference_iters", 1, 1e9}, {"train.labeled_batch", 1, 64},
+        {"train.unlabeled_batch", 0, 64}, {"net.filters", 1, 256}, {"net.classes", 2, 32}, {"net.channels", 1, 8},
+        {"net.dropout", 0, 0.99}, {"net.dims", 2, 3}, {"optim.lr", 0, 1000}, {"optim.momentum", 0, 1},
+        {"optim.weight_decay", 0, 10}, {"data.labeled", 0, 1e6}, {"eval.batch", 1, 256}};
+    for (size_t i = 0; ok && i < PV_COUNT(ranges); i++)
+        ok = in_range(c, ranges[i].key, ranges[i].lo, ranges[i].hi, name);
+    static const char *const shapes[] = {"train.patch", "eval.stride"};
+    for (size_t i = 0; ok && i < PV_COUNT(shapes); i++) {
+        int v[3];
+        pv_config_patch(c, shapes[i], v);
+        ok = (v[0] && v[1] && v[2]) || pv_fail(PV_FAULT_USAGE, "%s: %s must be three sizes from 1 to 4096", name,
+                                               shapes[i]);
+    }
+    static const struct { const char *key; const char *words[6]; } choices[] = {
+        {"optim.schedule", {"constant", "step", "poly", "poly_epoch"}}, {"optim.name", {"sgd"}},
+        {"net.init", {"default", "kaiming", "kaiming_conv"}}, {"data.orient", {"file", "ras"}},
+        {"eval.units", {"voxel", "mm"}}, {"eval.empty", {"medpy", "strict", "nan"}}};
+    for (size_t i = 0; ok && i < PV_COUNT(choices); i++) {
+        const char *v = pv_json_string_value(pv_json_path(c, choices[i].key));
+        bool found = false;
+        struct pv_str known = {0};
+        for (int k = 0; choices[i].words[k]; k++) {
+            found = found || pv_streq(v, choices[i].words[k]);
+            pv_str_addf(&known, "%s%s", k ? ", " : "", choices[i].words[k]);
+        }
+        ok = found || pv_fail(PV_FAULT_USAGE, "%s: %s is '%s'; it can be %s", name, choices[i].key, v ? v : "",
+                              known.text);
+        pv_str_free(&known);
+    }
+    ok = ok && pv_net_find(pv_json_str(pv_json_get(c, "net"), "name", "")) != NULL;
+    ok = ok && pv_method_find(pv_json_str(c, "method", "")) != NULL;
+    return ok && pv_prep_find(pv_json_str(pv_json_get(c, "data"), "prep", "")) != NULL;
+}
+
+static bool apply_set(pv_json *c, const char *text)
+{
+    const char *eq = strchr(text, '=');
+    if (!eq || eq == text)
+        return pv_fail(PV_FAULT_USAGE, "--set takes KEY=VALUE such as optim.lr=0.005, not '%s'", text);
+    char *key = pv_asprintf("%.*s", (int)(eq - text), text);
+    bool ok = pv_json_path_set(c, key, eq + 1) ||
+              pv_fail(PV_FAULT_USAGE, "--set %s: there is no such setting", text);
+    pv_free(key);
+    return ok;
+}
+
+pv_json *pv_config_resolve(const struct pv_config_args *a)
+{
+    const char *preset = a->preset ? a->preset : "auto";
+    pv_json *file = NULL, *c = pv_json_object();
+    if (a->file && !(file = pv_json_read(a->file)))
+        goto error;
+    const char *method = a->method ? a->method : pv_json_str(file, "method", "sup");
+    if (!merge_preset(c, preset, method, 0))
+        goto error;
+    if (file)
+        pv_json_merge(c, file);
+    pv_json_set_str(c, "preset", preset);
+    pv_json_set_str(c, "method", method);
+    if (a->net)
+        pv_json_path_set(c, "net.name", a->net);
+    pv_json *train = pv_json_get(c, "train");
+    if (a->labeled >= 0)
+        pv_json_set_num(pv_json_get(c, "data"), "labeled", (double)a->labeled);
+    if (a->iters >= 0)
+        pv_json_set_num(train, "iters", (double)a->iters);
+    if (a->seed >= 0)
+        pv_json_set_num(train, "seed", (double)a->seed);
+    if (a->batch >= 0) {
+        pv_json_set_num(train, "labeled_batch", (double)a->batch);
+        pv_json_set_num(train, "unlabeled_batch", (double)a->batch);
+    }
+    if (a->patch[0])
+        pv_config_set_shape(c, "train.patch", a->patch);
+    for (size_t i = 0; i < a->num_sets; i++)
+        if (!apply_set(c, a->sets[i]))
+            goto error;
+    if (!pv_config_check(c, a->file ? a->file : preset))
+        goto error;
+    pv_json_free(file);
+    return c;
+error:
+    pv_json_free(file);
+    pv_json_free(c);
+    return NULL;
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Prediction with trained runs. */
+#include "train/infer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "platform/platform.h"
+#include "train/batch.h"
+#include "train/ckpt.h"
+#include "train/config.h"
+
+struct pv_model *pv_model_open(pv_dev *dev, const char *folder, const char *which)
+{
+    struct pv_model *m = pv_new(struct pv_model);
+    char *path = pv_path_join(folder, "config.json");
+    m->folder = pv_strdup(folder);
+    if (!pv_file_exists(path)) {
+        pv_fail(PV_FAULT_INPUT, "%s is not a run folder: it has no config.json", folder);
+        pv_free(path);
+        goto error;
+    }
+    m->config = pv_json_read(path);
+    bool good = m->config && pv_config_check(m->config, path);
+    pv_free(path);
+    if (!good)
+        goto error;
+    static const char *const order[] = {"best", "final", "latest"};
+    for (size_t i = 0; i < PV_COUNT(order) && !m->weights; i++) {
+        if (which && !pv_streq(which, order[i]))
+            continue;
+        char *file = pv_asprintf("%s/%s.safetensors", folder, order[i]);
+        if (pv_file_exists(file))
+            m->weights = file;
+        else
+            pv_free(file);
+    }
+    if (!m->weights) {
+        pv_fail(PV_FAULT_INPUT, "%s has no %s.safetensors; train it first", folder,
+                which ? which : "final, best or latest");
+        goto error;
+    }
+    struct pv_ckpt_info info;
+    m->run = pv_run_new(dev, m->config, true);
+    if (!m->run || !pv_ckpt_load(m->run, m->weights, &info))
+        goto error;
+    m->run->tape->recording = false;
+    m->steps = info.steps;
+    return m;
+error:
+    pv_model_free(&m);
+    return NULL;
+}
+
+void pv_model_free(struct pv_model **mp)
+{
+    struct pv_model *m = *mp;
+    if (!m)
+        return;
+    pv_run_free(&m->run);
+    pv_json_free(m->config);
+    pv_free(m->folder);
+    pv_free(m->weights);
+    pv_free(m);
+    *mp = NULL;
+}
+
+struct ensemble { struct pv_model *const *m; int num; };
+
+/* Mean of the members' probabilities; with one member its own. */
+static pv_tensor *predict(void *user, pv_tensor *x)
+{
+    const struct ensemble *e = user;
+    if (e->num == 1)
+        return e->m[0]->run->method->predict(e->m[0]->run, x);
+    int64_t n = 0;
+    float *sum = NULL, *one = NULL;
+    pv_tensor *out = NULL;
+    for (int i = 0; i < e->num; i++) {
+        pv_tensor *p = e->m[i]->run->method->predict(e->m[i]->run, x);
+        if (!p)
+            goto done;
+        if (!sum) {
+            n = pv_shape_count(&p->h);
+            sum = pv_array(float, n);
+            one = pv_array(float, n);
+        }
+        bool ok = pv_shape_count(&p->h) == n && pv_tensor_read(p, one);
+        for (int64_t k = 0; ok && k < n; k++)
+            sum[k] += one[k] / (float)e->num;
+        if (ok && i == e->num - 1) {
+            out = pv_tensor_new(x->dev, p->h, PV_F32);
+            pv_tensor_write(out, sum);
+        }
+        pv_tensor_put(&p);
+        if (!ok)
+            goto done;
+    }
+done:
+    pv_free(sum);
+    pv_free(one);
+    return out;
+}
+
+struct show { const char *what; bool quiet; };
+
+static bool progress(void *user, int64_t done, int64_t total)
+{
+    const struct show *s = user;
+    if (!s->quiet && s->what && pv_is_tty(stderr)) {
+        fprintf(stderr, "\r\033[K%s: window %lld/%lld%s", s->what, (long long)done, (long long)total,
+                done == total ? "\r\033[K" : "");
+        fflush(stderr);
+    }
+    return !pv_stop_requested();
+}
+
+static unsigned mirror_axes(const char *text)
+{
+    unsigned m = 0;
+    for (; text && *text; text++)
+        m |= *text == 'x' ? 1u : *text == 'y' ? 2u : *text == 'z' ? 4u : 0u;
+    return m;
+}
+
+static bool is_identity(const struct pv_prep_map *map, const int s[3])
+{
+    for (int a = 0; a < 3; a++)
+        if (map->size[a] != s[a] || map->origin[a] != 0 || map->step[a] != 1)
+            return false;
+    return true;
+}
+
+bool pv_infer_volume(struct pv_model *const *m, int num, const char *what, char *const *channel_names,
+                     struct pv_volume *vol, const struct pv_infer_opts *o, float **prob, int file_size[3])
+{
+    const pv_json *c = m[0]->config, *ev = pv_json_get(c, "eval");
+    const struct pv_net_config *net = &m[0]->run->net;
+    const struct pv_prep *prep = pv_prep_find(pv_json_str(pv_json_get(c, "data"), "prep", "auto"));
+    struct pv_prep_map map;
+    *prob = NULL;
+    if (vol->channels != net->channels)
+        return pv_fail(PV_FAULT_INPUT, "%s has %d channels, the run was trained with %d", what, vol->channels,
+                       net->channels);
+    if (!prep || !pv_prep_apply(prep, what, channel_names, vol, &map))
+        return false;
+    struct ensemble e = {m, num};
+    struct show s = {what, o->quiet};
+    struct pv_slide_params p = {.dims = net->dims, .channels = net->channels, .classes = net->classes,
+        .batch = o->batch > 0 ? o->batch : (int)pv_json_num(ev, "batch", 4),
+        .gaussian = o->gaussian >= 0 ? o->gaussian : pv_json_flag(ev, "gaussian", false),
+        .even = pv_json_flag(ev, "even", false),
+        .mirror = mirror_axes(o->mirror ? o->mirror : pv_json_str(ev, "mirror", "")), .predict = predict, .user = &e,
+        .progress = progress, .progress_user = &s};
+    pv_config_patch(c, "train.patch", p.patch);
+    pv_config_patch(c, "eval.stride", p.stride);
+    if (o->stride[0])
+        memcpy(p.stride, o->stride, sizeof p.stride);
+    size_t n = pv_volume_voxels(vol);
+    float *own = pv_alloc_big(sizeof(float) * n * (size_t)net->classes, "probabilities");
+    bool ok = own && pv_slide(m[0]->run->dev, vol->image, vol->size, &p, own);
+    if (!ok && own && pv_stop_requested() && pv_fault_kind() == PV_FAULT_NONE)
+        pv_fail(PV_FAULT_STOPPED, "interrupted while predicting %s", what);
+    memcpy(file_size, map.size, sizeof map.size);
+    if (ok && !is_identity(&map, vol->size)) {
+        size_t fn = (size_t)map.size[0] * (size_t)map.size[1] * (size_t)map.size[2];
+        *prob = pv_alloc_big(sizeof(float) * fn * (size_t)net->classes, "probabilities");
+        ok = *prob != NULL;
+        if (ok)
+            pv_slide_to_file_grid(own, vol->size, net->classes, &map, *prob);
+    } else if (ok) {
+        *prob = own;
+        own = NULL;
+    }
+    pv_free_big(own);
+    return ok;
+}
+
+bool pv_config_eval(const pv_json *config, int classes, struct pv_eval_params *out)
+{
+    const pv_json *ev = pv_json_get(config, "eval");
+    *out = pv_eval_defaults(classes);
+    out->units = pv_streq(pv_json_str(ev, "units", "voxel"), "mm") ? PV_UNITS_MM : PV_UNITS_VOXEL;
+    const char *empty = pv_json_str(ev, "empty", "medpy");
+    out->empty = pv_streq(empty, "strict") ? PV_EMPTY_STRICT : pv_streq(empty, "nan") ? PV_EMPTY_NAN
+                                                                                     : PV_EMPTY_MEDPY;
+    out->largest = (int)pv_json_num(ev, "largest", 0);
+    struct pv_strs names = {0};
+    pv_strs_split(&names, pv_json_str(ev, "metrics", "dice,jaccard,hd95,asd"), ", ");
+    out->wanted = 0;
+    bool ok = true;
+    for (size_t i = 0; ok && i < names.n; i++) {
+        int id = pv_metric_find(names.v[i]);
+        ok = id >= 0;
+        if (ok)
+            out->wanted |= 1u << id;
+    }
+    pv_strs_free(&names);
+    return ok;
+}
+
+/* Predicts one case and scores it. */
+static bool one_case(struct pv_model *const *m, int num, const pv_dataset *ds, int index,
+                     const struct pv_infer_opts *o, const struct pv_eval_params *ep, struct pv_table *table,
+                     void (*done)(void *user, const struct pv_infer_case *c), void *user)
+{
+    const struct pv_case *pc = &ds->cases[index];
+    struct pv_load load = pv_config_load(m[0]->config);
+    struct pv_volume v = {0}, work = {0};
+    struct pv_case_metrics cm = {0};
+    float *prob = NULL;
+    uint8_t *label = NULL;
+    int s[3];
+    bool ok = pv_case_load(ds, index, PV_IMAGE | (pc->has_label ? PV_LABEL : 0), &load, &v);
+    if (!ok)
+        goto done;
+    size_t n = pv_volume_voxels(&v);
+    work = v;
+    work.label = NULL;
+    work.image = pv_alloc_big(sizeof(float) * n * (size_t)v.channels, "image");
+    ok = work.image != NULL;
+    if (!ok)
+        goto done;
+    memcpy(work.image, v.image, sizeof(float) * n * (size_t)v.channels);
+    ok = pv_infer_volume(m, num, pc->id, ds->channel_names, &work, o, &prob, s);
+    if (!ok)
+        goto done;
+    label = pv_alloc_big(n, "labels");
+    ok = label != NULL;
+    if (!ok)
+        goto done;
+    pv_slide_labels(prob, m[0]->run->net.classes, n, label);
+    if (pc->has_label)
+        ok = pv_evaluate_pair(label, v.label, v.size, v.spacing, ep, &cm);
+    if (!ok)
+        goto done;
+    cm.name = pv_strdup(pc->id);
+    if (done)
+        done(user, &(struct pv_infer_case){pc->id, &v, label, prob, &cm});
+    if (pc->has_label && table)
+        pv_table_add(table, &cm);
+done:
+    pv_case_metrics_free(&cm);
+    pv_free_big(label);
+    pv_free_big(prob);
+    pv_volume_free(&work);
+    pv_volume_free(&v);
+    return ok;
+}
+
+bool pv_infer_split(struct pv_model *const *m, int num, const pv_dataset *ds, enum pv_split split,
+                    const struct pv_infer_opts *o, const struct pv_eval_params *ep, struct pv_table *table,
+                    void (*done)(void *user, const struct pv_infer_case *c), void *user)
+{
+    int n = ds->num_split[split], *v = pv_array(int, n + 1);
+    pv_dataset_split(ds, split, v);
+    bool ok = n > 0 || pv_fail(PV_FAULT_INPUT, "%s has no %s cases", ds->dir, pv_split_name(split));
+    for (int i = 0; ok && i < n; i++)
+        ok = one_case(m, num, ds, v[i], o, ep, table, done, user);
+    pv_free(v);
+    return ok;
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * metrics.csv, events, log.txt and the progress line. */
+#include "train/runlog.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform/platform.h"
+#include "report/events.h"
+
+struct pv_train_log {
+    char *csv_path, *log_path;
+    FILE *csv, *log;
+    pv_events *events;
+    struct pv_strs cols;        /* without iter */
+    bool quiet, tty, line_open, failed;
+    uint64_t last_line_ns;
+};
+
+/* ---- log.txt: everything that is logged goes there with the time ---- */
+
+static void to_file(void *user, enum pv_log_level level, const char *line)
+{
+    pv_train_log *l = user;
+    char now[32];
+    pv_time_text(now);
+    static const char *const mark[] = {"error: ", "warning: ", "", ""};
+    if (l->log) {
+        fprintf(l->log, "%s %s%s\n", now, mark[level], line);
+        fflush(l->log);
+    }
+}
+
+static void clear_line(void *user)
+{
+    pv_train_log *l = user;
+    if (l->line_open) {
+        fprintf(stderr, "\r\033[K");
+        l->line_open = false;
+    }
+}
+
+/* ---- metrics.csv ---- */
+
+static bool broken(pv_train_log *l, const char *path)
+{
+    if (!l->failed)
+        pv_fail(PV_FAULT_INPUT, "%s cannot be written: %s", path, pv_os_error());
+    l->failed = true;
+    return false;
+}
+
+/* Keeps the header and the rows up to `steps`; a cut last line goes. */
+static bool trim_csv(pv_train_log *l, int64_t steps)
+{
+    char *text;
+    size_t n;
+    if (!pv_read_file(l->csv_path, &text, &n))
+        return false;
+    char *end = strchr(text, '\n');
+    if (end) {
+        char *head = pv_asprintf("%.*s", (int)(end - text), text);
+        struct pv_strs names = {0};
+        pv_strs_split(&names, head, ",\r");
+        for (size_t i = 1; i < names.n; i++)
+            pv_strs_add(&l->cols, names.v[i]);
+        pv_strs_free(&names);
+        pv_free(head);
+        char *p = end + 1, *nl;
+        while ((nl = strchr(p, '\n')) && strtoll(p, NULL, 10) <= steps)
+            p = nl + 1;
+        n = (size_t)(p - text);
+    } else {
+        n = 0;
+    }
+    bool ok = pv_write_file(l->csv_path, text, n);
+    pv_free(text);
+    return ok;
+}
+
+/* A column that was not there before: the file is written again with it. */
+static bool add_column(pv_train_log *l, const char *name)
+{
+    if (l->cols.n >= PV_LOG_COLS)
+        return true;
+    char *text = NULL;
+    size_t n = 0;
+    struct pv_str out = {0};
+    if (l->csv) {
+        fclose(l->csv);
+        l->csv = NULL;
+        if (!pv_read_file(l->csv_path, &text, &n))
+            return false;
+    }
+    pv_strs_add(&l->cols, name);
+    pv_str_add(&out, "iter");
+    for (size_t i = 0; i < l->cols.n; i++)
+        pv_str_addf(&out, ",%s", l->cols.v[i]);
+    pv_str_add(&out, "\n");
+    char *p = text ? strchr(text, '\n') : NULL;
+    for (p = p ? p + 1 : NULL; p && *p;) {
+        char *nl = strchr(p, '\n');
+        if (!nl)
+            break;
+        pv_str_addn(&out, p, (size_t)(nl - p));
+        pv_str_add(&out, ",\n");
+        p = nl + 1;
+    }
+    bool ok = pv_write_file(l->csv_path, out.text, out.len);
+    pv_free(text);
+    pv_str_free(&out);
+    l->csv = ok ? pv_fopen(l->csv_path, "ab") : NULL;
+    return l->csv != NULL || broken(l, l->csv_path);
+}
+
+pv_train_log *pv_train_log_open(const char *dir, int64_t steps, bool quiet)
+{
+    pv_train_log *l = pv_new(pv_train_log);
+    l->quiet = quiet;
+    l->tty = pv_is_tty(stderr);
+    l->csv_path = pv_path_join(dir, "metrics.csv");
+    l->log_path = pv_path_join(dir, "log.txt");
+    bool again = steps > 0 && pv_file_exists(l->csv_path);
+    l->log = pv_fopen(l->log_path, steps > 0 ? "ab" : "wb");
+    bool ok = l->log || broken(l, l->log_path);
+    if (ok && again)
+        ok = trim_csv(l, steps);
+    else if (ok)
+        pv_remove(l->csv_path);
+    if (ok && again) {
+        l->csv = pv_fopen(l->csv_path, "ab");
+        ok = l->csv || broken(l, l->csv_path);
+    }
+    if (ok) {
+        l->events = pv_events_open(dir, steps > 0 ? steps : -1);
+        ok = l->events != NULL;
+    }
+    if (!ok) {
+        pv_train_log_close(&l);
+        return NULL;
+    }
+    pv_log_sink(to_file, l);
+    if (l->tty && !quiet)
+        pv_log_before_print(clear_line, l);
+    return l;
+}
+
+bool pv_train_log_row(pv_train_log *l, const struct pv_log_row *r)
+{
+    for (int i = 0; i < r->n; i++)
+        if (pv_strs_find(&l->cols, r->name[i]) < 0 && !add_column(l, r->name[i]))
+            return false;
+    struct pv_str s = {0};
+    pv_str_addf(&s, "%lld", (long long)r->iter);
+    for (size_t c = 0; c < l->cols.n; c++) {
+        pv_str_add(&s, ",");
+        for (int i = 0; i < r->n; i++)
+            if (pv_streq(l->cols.v[c], r->name[i]))
+                pv_str_addf(&s, "%.9g", r->value[i]);
+    }
+    pv_str_add(&s, "\n");
+    bool ok = l->csv && fwrite(s.text, 1, s.len, l->csv) == s.len;
+    pv_str_free(&s);
+    if (!ok)
+        return broken(l, l->csv_path);
+    return pv_events_scalars(l->events, r->iter, r->name, r->value, (size_t)r->n);
+}
+
+static void duration(double s, char out[32])
+{
+    long t = s > 0 && s < 1e9 ? (long)(s + 0.5) : 0;
+    if (t >= 3600)
+        snprintf(out, 32, "%ldh %02ldm", t / 3600, t / 60 % 60);
+    else if (t >= 60)
+        snprintf(out, 32, "%ldm %02lds", t / 60, t % 60);
+    else
+        snprintf(out, 32, "%lds", t);
+}
+
+void pv_train_log_progress(pv_train_log *l, int64_t done, int64_t total, const struct pv_log_row *last,
+                           double per_step)
+{
+    uint64_t now = pv_clock_ns();
+    uint64_t pause = l->tty ? 200000000ull : 15000000000ull;
+    if (l->quiet || (now - l->last_line_ns < pause && done < total && l->last_line_ns))
+        return;
+    l->last_line_ns = now;
+    struct pv_str s = {0};
+    char left[32];
+    duration(per_step * (double)(total - done), left);
+    pv_str_addf(&s, "%lld/%lld", (long long)done, (long long)total);
+    for (int i = 0; last && i < last->n; i++)
+        if (pv_starts(last->name[i], "loss"))
+            pv_str_addf(&s, "  %s %.4f", last->name[i], last->value[i]);
+    if (per_step > 0)
+        pv_str_addf(&s, "  %.2f s/it  %s left", per_step, left);
+    if (l->tty) {
+        int width = pv_tty_width(stderr);
+        int bar = 20, full = total > 0 ? (int)(bar * done / total) : 0;
+        fprintf(stderr, "\r\033[K[%.*s%.*s] %.*s", full, "####################", bar - full, "....................",
+                width > 30 ? width - 25 : 10, s.text);
+        fflush(stderr);
+        l->line_open = true;
+        if (done >= total) {
+            fprintf(stderr, "\n");
+            l->line_open = false;
+        }
+    } else {
+        fprintf(stderr, "%s\n", s.text);
+    }
+    pv_str_free(&s);
+}
+
+bool pv_train_log_flush(pv_train_log *l)
+{
+    return !l->csv || fflush(l->csv) == 0 || broken(l, l->csv_path);
+}
+
+bool pv_train_log_close(pv_train_log **lp)
+{
+    pv_train_log *l = *lp;
+    if (!l)
+        return true;
+    bool ok = !l->failed;
+    clear_line(l);
+    pv_log_before_print(NULL, NULL);
+    pv_log_sink(NULL, l);
+    if (l->csv && fclose(l->csv) != 0)
+        ok = broken(l, l->csv_path);
+    if (l->log)
+        fclose(l->log);
+    ok = pv_events_close(&l->events) && ok;
+    pv_strs_free(&l->cols);
+    pv_free(l->csv_path);
+    pv_free(l->log_path);
+    pv_free(l);
+    *lp = NULL;
+    return ok;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a run leaves while it goes: metrics.csv (report/runlog.h reads it), TensorBoard events, log.txt, and the line
+ * on the terminal. Rows come in order of iteration. */
+#ifndef TRAIN_RUNLOG_H
+#define TRAIN_RUNLOG_H
+
+#include "base/base.h"
+
+typedef struct pv_train_log pv_train_log;
+
+enum { PV_LOG_COLS = 32 };
+struct pv_log_row {
+    int64_t iter;               /* steps done when it was logged, from 1 */
+    int n;
+    const char *name[PV_LOG_COLS];
+    double value[PV_LOG_COLS];
+};
+
+/* steps: rows beyond are cut away (resuming); 0 begins anew. quiet: no lines on the terminal. */
+pv_train_log *pv_train_log_open(const char *dir, int64_t steps, bool quiet);
+bool pv_train_log_row(pv_train_log *l, const struct pv_log_row *r);
+/* Shows how far the run is: a line that is rewritten on a terminal, else a line now and then. */
+void pv_train_log_progress(pv_train_log *l, int64_t done, int64_t total, const struct pv_log_row *last,
+                           double seconds_per_step);
+bool pv_train_log_flush(pv_train_log *l);
+bool pv_train_log_close(pv_train_log **l);      /* false if something could not be written; NULL safe */
+
+#endif

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The training loop. Logged scalars are fetched some steps late, so that nothing in a step waits for the device; rows
+ * of metrics.csv keep their order. */
+#include "train/train.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform/platform.h"
+#include "pv_config.h"
+#include "train/batch.h"
+#include "train/ckpt.h"
+#include "train/config.h"
+#include "train/infer.h"
+#include "train/runlog.h"
+
+enum { MAX_LATE = 12 };
+
+struct late {
+    int64_t iter;
+    double lr, seconds;
+    int n;
+    struct pv_run_log logs[PV_MAX_LOGS];
+};
+
+struct pv_trainer {
+    struct pv_train_args a;
+    pv_json *config;
+    struct pv_run *run;
+    struct pv_feed feed;
+    pv_train_log *log;
+    struct late late[MAX_LATE];
+    int num_late;
+    struct pv_log_row last;
+    char last_names[PV_LOG_COLS][32];
+    int64_t done, every;
+    double minutes, seconds, best, per_step;
+    uint64_t last_save_ns, last_step_ns;
+    int64_t last_saved;
+    bool diverged;
+};
+
+static char *in_run(const pv_trainer *t, const char *name) { return pv_path_join(t->a.out, name); }
+
+/* ---- logs ---- */
+
+static bool pop_late(pv_trainer *t)
+{
+    struct late *l = &t->late[0];
+    struct pv_log_row *r = &t->last;
+    *r = (struct pv_log_row){.iter = l->iter};
+    bool ok = true, finite = true;
+    for (int i = 0; i < l->n && r->n < PV_LOG_COLS - 2; i++) {
+        double v = l->logs[i].value;
+        if (l->logs[i].ticket) {
+            float f = NAN;
+            ok = pv_read_end(&l->logs[i].ticket, &f) && ok;
+            v = f;
+        }
+        snprintf(t->last_names[r->n], sizeof t->last_names[0], "%s", l->logs[i].name);
+        r->name[r->n] = t->last_names[r->n];
+        r->value[r->n++] = v;
+        if (pv_streq(l->logs[i].name, "loss") && !isfinite(v))
+            finite = false;
+    }
+    r->name[r->n] = "lr";
+    r->value[r->n++] = l->lr;
+    r->name[r->n] = "seconds";
+    r->value[r->n++] = l->seconds;
+    memmove(t->late, t->late + 1, sizeof *t->late * (size_t)--t->num_late);
+    if (ok && !finite && !t->diverged) {
+        t->diverged = true;
+        pv_warn("the loss is not finite since iteration %lld: training has diverged; try a smaller learning rate "
+                "(--set optim.lr=...)", (long long)r->iter);
+    }
+    return ok && pv_train_log_row(t->log, r);
+}
+
+static bool late_ready(const struct late *l)
+{
+    for (int i = 0; i < l->n; i++)
+        if (l->logs[i].ticket && !pv_read_ready(l->logs[i].ticket))
+            return false;
+    return true;
+}
+
+static bool push_late(pv_trainer *t)
+{
+    struct pv_run *r = t->run;
+    bool ok = true;
+    while (ok && t->num_late && (t->num_late == MAX_LATE || late_ready(&t->late[0])))
+        ok = pop_late(t);
+    struct late *l = &t->late[t->num_late++];
+    *l = (struct late){.iter = r->iter + 1, .lr = pv_run_lr(r), .seconds = t->per_step, .n = r->num_logs};
+    memcpy(l->logs, r->logs, sizeof r->logs[0] * (size_t)r->num_logs);
+    r->num_logs = 0;
+    return ok;
+}
+
+static bool drain_late(pv_trainer *t)
+{
+    bool ok = true;
+    while (ok && t->num_late)
+        ok = pop_late(t);
+    return ok && pv_train_log_flush(t->log);
+}
+
+/* ---- checkpoints ---- */
+
+static bool save(pv_trainer *t, const char *name)
+{
+    if (!drain_late(t))
+        return false;
+    struct pv_ckpt_info info = {.steps = t->done, .volume_passes = t->run->volume_passes, .seconds = t->seconds,
+                                .best = t->best};
+    char *path = in_run(t, name);
+    bool ok = pv_ckpt_save(t->run, path, &info);
+    pv_free(path);
+    t->last_save_ns = pv_clock_ns();
+    t->last_saved = t->done;
+    return ok;
+}
+
+static bool save_due(const pv_trainer *t)
+{
+    return (t->every > 0 && t->done % t->every == 0) ||
+           (t->minutes > 0 && (double)(pv_clock_ns() - t->last_save_ns) > t->minutes * 60e9);
+}
+
+/* ---- validation ---- */
+
+static bool validate(pv_trainer *t)
+{
+    int64_t every = (int64_t)pv_json_num(pv_json_get(t->config, "eval"), "every", 0);
+    if (every <= 0 || t->feed.ds->num_split[PV_VAL] == 0 || (t->done % every && t->done < t->run->iters))
+        return true;
+    struct pv_model m = {.config = t->config, .run = t->run}, *list[] = {&m};
+    struct pv_infer_opts o = {.gaussian = -1, .largest = -1, .quiet = t->a.quiet, .what = "validation"};
+    struct pv_eval_params ep;
+    struct pv_table table;
+    if (!pv_config_eval(t->config, t->run->classes, &ep))
+        return false;
+    ep.wanted = 1u << PV_DICE;
+    pv_table_init(&table, &ep, NULL);
+    t->run->tape->recording = false;
+    int64_t passes = t->run->volume_passes;
+    bool ok = pv_infer_split(list, 1, t->feed.ds, PV_VAL, &o, &ep, &table, NULL, NULL);
+    t->run->volume_passes = passes;
+    t->run->tape->recording = true;
+    if (ok) {
+        double dice = pv_table_summary(&table, PV_ALL_CLASSES, PV_DICE).mean;
+        pv_info("iteration %lld: validation Dice %.4f", (long long)t->done, dice);
+        struct pv_log_row row = {.iter = t->done, .n = 1, .name = {"val_dice"}, .value = {dice}};
+        ok = drain_late(t) && pv_train_log_row(t->log, &row);
+        if (ok && dice > t->best) {
+            t->best = dice;
+            ok = save(t, "best.safetensors");
+        }
+    }
+    pv_table_free(&table);
+    return ok;
+}
+
+/* ---- opening ---- */
+
+static void remove_leftovers(const char *dir)
+{
+    char **names;
+    size_t n;
+    if (!pv_list_dir(dir, &names, &n))
+        return;
+    for (size_t i = 0; i < n; i++) {
+        if (strstr(names[i], ".tmp-")) {
+            char *path = pv_path_join(dir, names[i]);
+            pv_remove(path);
+            pv_free(path);
+        }
+        free(names[i]);
+    }
+    free(names);
+}
+
+static bool prepare_folder(pv_trainer *t)
+{
+    char *latest = in_run(t, "latest.safetensors"), *final = in_run(t, "final.safetensors");
+    char *config = in_run(t, "config.json");
+    bool ok = true, there = pv_file_exists(latest) || pv_file_exists(final);
+    if (t->a.resume && !pv_file_exists(config))
+        ok = pv_fail(PV_FAULT_INPUT, "%s: there is no run to resume (no config.json)", t->a.out);
+    else if (!t->a.resume && there && !t->a.overwrite)
+        ok = pv_fail(PV_FAULT_USAGE, "%s already holds a run; go on with --resume, replace it with --overwrite, or "
+                     "name another --out", t->a.out);
+    else if (!pv_mkdirs(t->a.out))
+        ok = pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", t->a.out, pv_os_error());
+    if (ok && t->a.overwrite && !t->a.resume) {
+        static const char *const old[] = {"latest", "final", "best"};
+        for (size_t i = 0; i < PV_COUNT(old); i++) {
+            char *path = pv_asprintf("%s/%s.safetensors", t->a.out, old[i]);
+            pv_remove(path);
+            pv_free(path);
+        }
+    }
+    if (ok)
+        remove_leftovers(t->a.out);
+    if (ok && !t->config) {
+        t->config = pv_json_read(config);
+        ok = t->config && pv_config_check(t->config, config);
+    }
+    pv_free(latest);
+    pv_free(final);
+    pv_free(config);
+    return ok;
+}
+
+static bool write_config(pv_trainer *t)
+{
+    const struct pv_dev_info *d = pv_dev_get_info(t->a.dev);
+    pv_json *dev = pv_json_object();
+    pv_json_set_str(t->config, "version", PV_VERSION);
+    pv_json_set_str(dev, "id", d->id);
+    pv_json_set_str(dev, "name", d->name);
+    pv_json_set_str(dev, "driver", d->driver);
+    pv_json_set(t->config, "device", dev);
+    if (t->a.command)
+        pv_json_set_str(t->config, "command", t->a.command);
+    /* the method's options with their defaults, so that the file says everything */
+    pv_json *mo = pv_json_get(t->config, "method_options");
+    for (const struct pv_method_opt *o = t->run->method->opts; mo && o && o->name; o++)
+        if (!pv_json_get(mo, o->name)) {
+            if (o->text_def)
+                pv_json_set_str(mo, o->name, o->text_def);
+            else
+                pv_json_set_num(mo, o->name, o->def);
+        }
+    char *path = in_run(t, "config.json");
+    bool ok = pv_json_write(path, t->config);
+    pv_free(path);
+    return ok;
+}
+
+static bool restore(pv_trainer *t)
+{
+    char *path = in_run(t, "latest.safetensors"), *final = in_run(t, "final.safetensors");
+    struct pv_ckpt_info info;
+    bool ok = true;
+    if (!pv_file_exists(path) && pv_file_exists(final)) {
+        pv_free(path);
+        path = pv_strdup(final);
+    }
+    if (!pv_file_exists(path)) {
+        pv_info("no checkpoint yet: the run starts from the beginning");
+    } else if ((ok = pv_ckpt_load(t->run, path, &info))) {
+        t->done = info.steps;
+        t->seconds = info.seconds;
+        t->best = info.best;
+        t->run->resumed = true;
+        if (!pv_streq(info.device, pv_dev_get_info(t->a.dev)->name))
+            pv_warn("the checkpoint comes from another device (%s): the run goes on, but not with the bits it would "
+                    "have had there", info.device);
+    }
+    pv_free(path);
+    pv_free(final);
+    return ok;
+}
+
+pv_trainer *pv_trainer_open(const struct pv_train_args *a)
+{
+    pv_trainer *t = pv_new(pv_trainer);
+    t->a = *a;
+    t->config = a->config;
+    t->best = -1;
+    if (!prepare_folder(t))
+        goto error;
+    const struct pv_method *m = pv_method_find(pv_json_str(t->config, "method", ""));
+    pv_dataset *ds = m ? pv_feed_resolve(t->config, a->data, a->lists, m->unlabeled) : NULL;
+    if (!ds || !pv_feed_open(&t->feed, ds, t->config, a->quiet))
+        goto error;
+    t->run = pv_run_new(a->dev, t->config, false);
+    if (!t->run || (a->resume && !restore(t)) || !write_config(t))
+        goto error;
+    t->log = pv_train_log_open(a->out, t->done, a->quiet);
+    if (!t->log)
+        goto error;
+    const pv_json *ck = pv_json_get(t->config, "checkpoint");
+    t->every = (int64_t)pv_json_num(ck, "every", 500);
+    t->minutes = pv_json_num(ck, "minutes", 10);
+    t->last_save_ns = t->last_step_ns = pv_clock_ns();
+    t->last_saved = t->done;
+    pv_info("%s on %s (%s), %d labelled and %d unlabelled cases, %lld iterations%s", m->name,
+            pv_dev_get_info(a->dev)->id, pv_dev_get_info(a->dev)->name, t->feed.num_labeled, t->feed.num_unlabeled,
+            (long long)t->run->iters, t->done ? ", resumed" : "");
+    if (t->done)
+        pv_info("%lld iterations are done already", (long long)t->done);
+    return t;
+error:
+    pv_trainer_close(&t);
+    return NULL;
+}
+
+void pv_trainer_close(pv_trainer **tp)
+{
+    pv_trainer *t = *tp;
+    if (!t)
+        return;
+    for (int i = 0; i < t->num_late; i++)
+        for (int k = 0; k < t->late[i].n; k++)
+            if (t->late[i].logs[k].ticket)
+                pv_read_end(&t->late[i].logs[k].ticket, &(float){0});
+    pv_train_log_close(&t->log);
+    pv_run_free(&t->run);
+    pv_feed_close(&t->feed);
+    pv_json_free(t->config);
+    pv_free(t);
+    *tp = NULL;
+}
+
+struct pv_run *pv_trainer_run(pv_trainer *t) { return t->run; }
+int64_t pv_trainer_done(const pv_trainer *t) { return t->done; }
+
+/* ---- stepping ---- */
+
+static void say_what_fits(const pv_trainer *t)
+{
+    int p[3];
+    pv_config_patch(t->config, "train.patch", p);
+    int batch = (int)pv_json_num(pv_json_get(t->config, "train"), "labeled_batch", 2);
+    struct pv_mem_stats s = pv_dev_mem(t->a.dev);
+    if (!pv_dev_out_of_memory(t->a.dev))
+        return;
+    struct pv_str tip = {0};
+    if (batch > 1)
+        pv_str_addf(&tip, "--batch %d (half the batch)", batch / 2);
+    int small[3];
+    for (int i = 0; i < 3; i++)
+        small[i] = pv_max(16, (p[i] * 4 / 5) / 16 * 16);
+    pv_str_addf(&tip, "%s--patch %dx%dx%d", batch > 1 ? " or " : "", small[0], small[1], small[2]);
+    pv_log(PV_LOG_ERROR, "the device's memory does not suffice for patch %dx%dx%d (peak so far %.0f MiB); try %s", p[0],
+           p[1], p[2], (double)s.peak / 1048576, tip.text);
+    pv_str_free(&tip);
+}
+
+static enum pv_train_state failed(pv_trainer *t)
+{
+    if (pv_dev_failed(t->a.dev))
+        say_what_fits(t);
+    return PV_TRAIN_FAILED;
+}
+
+static enum pv_train_state finish(pv_trainer *t)
+{
+    char *latest = in_run(t, "latest.safetensors");
+    bool ok = save(t, "final.safetensors");
+    if (ok)
+        pv_remove(latest);
+    pv_free(latest);
+    return ok ? PV_TRAIN_DONE : PV_TRAIN_FAILED;
+}
+
+enum pv_train_state pv_trainer_step(pv_trainer *t)
+{
+    struct pv_run *r = t->run;
+    if (t->done >= r->iters)
+        return finish(t);
+    struct pv_patches b = {0};
+    if (!pv_run_begin_step(r, t->done) || !pv_feed_stage(&t->feed, r) || !pv_feed_next(&t->feed, r, &b))
+        return failed(t);
+    r->method->step(r, &b);
+    pv_tensor_put(&b.image);
+    pv_tensor_put(&b.label);
+    pv_dev_flush(r->dev);
+    if (pv_dev_failed(r->dev))
+        return failed(t);
+    if (pv_fault_kind() == PV_FAULT_INTERNAL)
+        return PV_TRAIN_FAILED;
+    bool ok = push_late(t);
+    t->done++;
+    uint64_t now = pv_clock_ns();
+    double s = (double)(now - t->last_step_ns) * 1e-9;
+    t->last_step_ns = now;
+    t->seconds += s;
+    t->per_step = t->per_step > 0 ? 0.9 * t->per_step + 0.1 * s : s;
+    pv_train_log_progress(t->log, t->done, r->iters, t->last.n ? &t->last : NULL, t->per_step);
+    if (t->done == 3)
+        pv_dev_cache_save(r->dev);
+    ok = ok && validate(t);
+    bool stop = pv_stop_requested() || (t->a.on_step && !t->a.on_step(t->a.user, t->done, r->iters));
+    bool enough = t->a.stop_after > 0 && t->done >= t->a.stop_after;
+    if (ok && t->done >= r->iters)
+        return finish(t);
+    if (ok && (save_due(t) || stop || enough))
+        ok = save(t, "latest.safetensors");
+    t->last_step_ns = pv_clock_ns();
+    if (!ok)
+        return failed(t);
+    return stop ? PV_TRAIN_STOPPED : enough ? PV_TRAIN_DONE : PV_TRAIN_MORE;
+}
+
+enum pv_train_state pv_train(const struct pv_train_args *a)
+{
+    pv_trainer *t = pv_trainer_open(a);
+    if (!t)
+        return PV_TRAIN_FAILED;
+    enum pv_train_state s;
+    do
+        s = pv_trainer_step(t);
+    while (s == PV_TRAIN_MORE);
+    if (s == PV_TRAIN_STOPPED)
+        pv_info("stopped after iteration %lld; go on with: protovox train --resume --out %s", (long long)t->done,
+                a->out);
+    pv_trainer_close(&t);
+    return s;
+}
