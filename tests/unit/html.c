@@ -24,7 +24,7 @@ static const double values[CASES][2] = {{0.9, 3}, {0.5, 20}, {NAN, NAN}, {0.95, 
 
 enum variant { FULL, ANONYMOUS, NO_IMAGES, MINIMAL, VARIANTS };
 static const char *const variant_file[] = {"full.html", "anonymous.html", "noimages.html", "minimal.html"};
-static const char *const ids[CASES] = {"Smith_John", "smith", "M\xC3\xBCller", "LA_081", "LA_08", "7",
+static const char *const ids[CASES] = {"smith", "Smith_John", "M\xC3\xBCller", "LA_081", "LA_08", "7",
                                         "<b>O'Hara</b>"};
 static const char *const private_ids[] = {"TRAIN_9", "secret"};
 
@@ -294,14 +294,14 @@ static void names_are_hidden(void **state)
         if (holds_word(hidden, never[i]))
             fail_msg("'%s' is still there", never[i]);
     const char *p = after(hidden, "<h1>");
-    p = after(p, "case-001, case-002; case-003</h1>");
+    p = after(p, "case-002, case-001; case-003</h1>");
     p = after(p, "in \xE2\x80\xA6/case-004_0000.nii.gz");
     after(hidden, "case-005 (not LA_08x)");        /* part of a longer word */
     after(hidden, "case-008 and \xE2\x80\xA6/case-009");
     after(hidden, "7 of 7");                        /* short names only where they stand alone */
     after(hidden, "<a href=\"#view-6\">case-006</a>");
     p = after(hidden, "<h3>Command</h3>");
-    p = after(p, "protovox train --data \xE2\x80\xA6/LA --out &quot;\xE2\x80\xA6/case-001 2&quot; "
+    p = after(p, "protovox train --data \xE2\x80\xA6/LA --out &quot;\xE2\x80\xA6/case-002 2&quot; "
                  "--list=\xE2\x80\xA6/case-008.txt --labeled 7</pre>");
     p = after(p, "\xE2\x80\xA6/LA&quot;");
     p = after(p, "case-008&quot;");
@@ -309,7 +309,7 @@ static void names_are_hidden(void **state)
     p = after(p, "\xE2\x80\xA6/case-004&quot;");
     after(p, "&quot;n&quot;: 7\n");
     p = after(hidden, "as JSON\">");
-    p = after(p, "&quot;case-002&quot;");
+    p = after(p, "&quot;case-001&quot;");
     p = after(p, "\xE2\x80\xA6/case-008.nii&quot;");
     after(p, "&lt;b&gt;");
     pv_free(hidden);

@@ -307,6 +307,8 @@ static void lines(void **state)
     pv_canvas_fill(&im, white);
     pv_canvas_line(&im, -1e300, 5, 1e300, 1e5, 2, black);
     pv_canvas_line(&im, -INFINITY, 5, INFINITY, 6, 2, black);
+    pv_canvas_line(&im, 30, -1e300, 30, 1e300, 2, black);
+    pv_canvas_line(&im, 30, 20, 30, NAN, 0, black);
     pv_canvas_line(&im, 1e5, -1e5, 2e5, 9e5, 20, black);
     pv_canvas_polyline(&im, NULL, NULL, 0, 2, black);
     pv_canvas_dot(&im, -50, 700, 9, black);
