@@ -434,9 +434,12 @@ static void files_that_do_not_fit(void **state)
     assert_null(v.image);
     pv_dataset_free(&ds);
 
-    /* a label that was stored in another orientation is turned as the image when told so */
+    /* a label that says another orientation is turned as the image when told so */
     const struct pv_load turned = {.read.ras = true, .copy_geometry = true};
+    const int even[3] = {4, 3, 3};
     put_nnunet("turn");
+    put_sized("turn", "imagesTr/c1_0000.nii.gz", PV_IMAGE, 1, 2, even, 1);
+    put_sized("turn", "labelsTr/c1.nii.gz", PV_LABEL, 1, 2, even, 1);
     char *path = dir_of("turn", "imagesTr/c1_0000.nii.gz");
     assert_true(pv_volume_read(path, PV_IMAGE, NULL, &v));
     v.geo.sform[0][0] = -1;
@@ -446,10 +449,10 @@ static void files_that_do_not_fit(void **state)
     ds = open_set("turn", NULL);
     assert_non_null(ds);
     assert_true(pv_case_load(ds, 0, both, &turned, &v));
-    for (int x = 0; x < 5; x++)
-        for (int i = 0; i < 12; i++) {
-            assert_true(v.image[x * 12 + i] == 1 + (float)((4 - x) * 12 + i) / 100);
-            assert_int_equal(v.label[x * 12 + i], ((4 - x) * 12 + i) % 2);
+    for (int x = 0; x < 4; x++)
+        for (int i = 0; i < 9; i++) {
+            assert_true(v.image[x * 9 + i] == 1 + (float)((3 - x) * 9 + i) / 100);
+            assert_int_equal(v.label[x * 9 + i], ((3 - x) * 9 + i) % 2);
         }
     pv_volume_free(&v);
     pv_dataset_free(&ds);

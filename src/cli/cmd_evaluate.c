@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * protovox evaluate: scores predictions that lie in files, or a run on a split of a data set. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "data/file.h"
+#include "platform/platform.h"
+#include "train/batch.h"
+#include "train/infer.h"
+
+extern const struct pv_command pv_cmd_evaluate;
+
+struct args {
+    struct pv_dev_args dev;
+    const char *pred, *ref, *data, *split, *out, *units, *empty, *metrics, *weights, *mirror, *lists;
+    struct pv_strs runs;
+    int64_t classes, largest;
+    int stride[3];
+    bool json, quiet, save;
+};
+
+/* ---- options shared by both ways ---- */
+
+static bool set_params(const struct args *a, struct pv_eval_params *ep)
+{
+    if (a->units) {
+        if (!pv_streq(a->units, "voxel") && !pv_streq(a->units, "mm"))
+            return pv_fail(PV_FAULT_USAGE, "--units is voxel or mm, not '%s'", a->units);
+        ep->units = pv_streq(a->units, "mm") ? PV_UNITS_MM : PV_UNITS_VOXEL;
+    }
+    if (a->empty) {
+        static const char *const names[] = {"medpy", "strict", "nan"};
+        int k = 0;
+        while (k < 3 && !pv_streq(a->empty, names[k]))
+            k++;
+        if (k == 3)
+            return pv_fail(PV_FAULT_USAGE, "--empty is medpy, strict or nan, not '%s'", a->empty);
+        ep->empty = (enum pv_empty)k;
+    }
+    if (a->metrics) {
+        struct pv_strs names = {0};
+        pv_strs_split(&names, a->metrics, ", ");
+        ep->wanted = 0;
+        bool ok = true;
+        for (size_t i = 0; ok && i < names.n; i++) {
+            int id = pv_metric_find(names.v[i]);
+            ok = id >= 0;
+            if (ok)
+                ep->wanted |= 1u << id;
+        }
+        pv_strs_free(&names);
+        if (!ok)
+            return false;
+    }
+    if (a->largest >= 0)
+        ep->largest = (int)a->largest;
+    return true;
+}
+
+static bool write_results(const struct args *a, const struct pv_table *t, const char *folder, const char *stem)
+{
+    char *csv = pv_asprintf("%s/%s.csv", folder, stem), *json = pv_asprintf("%s/%s.json", folder, stem);
+    bool ok = (pv_mkdirs(folder) || pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", folder, pv_os_error())) &&
+              pv_table_write_csv(t, csv) &&
+              pv_table_write_json(t, json, &(struct pv_table_json){.resamples = 100, .seed = 1});
+    if (ok && a->json) {
+        char *text;
+        size_t n;
+        ok = pv_read_file(json, &text, &n);
+        if (ok)
+            printf("%s\n", text);
+        pv_free(text);
+    } else if (ok) {
+        enum pv_metric_id ids[PV_NUM_METRICS];
+        int num = 0;
+        for (int i = 0; i < PV_NUM_METRICS; i++)
+            if (t->params.wanted & 1u << i)
+                ids[num++] = (enum pv_metric_id)i;
+        char *text = pv_table_text(t, ids, num, true);
+        printf("%s\nwritten to %s and %s\n", text, csv, json);
+        pv_free(text);
+    }
+    pv_free(csv);
+    pv_free(json);
+    return ok;
+}
+
+/* ---- files against files ---- */
+
+static bool score_file(const struct args *a, const char *name, const struct pv_eval_params *ep, struct pv_table *t)
+{
+    char *pp = pv_path_join(a->pred, name), *rp = pv_path_join(a->ref, name);
+    struct pv_volume p = {0}, r = {0};
+    struct pv_case_metrics cm = {0};
+    bool ok = (pv_file_exists(rp) || pv_fail(PV_FAULT_INPUT, "%s has no reference %s", pp, rp)) &&
+              pv_volume_read(pp, PV_LABEL, NULL, &p) && pv_volume_read(rp, PV_LABEL, NULL, &r);
+    if (ok && memcmp(p.size, r.size, sizeof p.size))
+        ok = pv_fail(PV_FAULT_INPUT, "%s has %dx%dx%d voxels, its reference %s %dx%dx%d; predict on the reference's "
+                     "grid", pp, p.size[0], p.size[1], p.size[2], rp, r.size[0], r.size[1], r.size[2]);
+    ok = ok && pv_evaluate_pair(p.label, r.label, r.size, r.spacing, ep, &cm);
+    if (ok) {
+        cm.name = pv_asprintf("%.*s", (int)pv_stem_length(name), name);
+        cm.pred_file = pv_strdup(pp);
+        cm.ref_file = pv_strdup(rp);
+        pv_table_add(t, &cm);
+    }
+    pv_case_metrics_free(&cm);
+    pv_volume_free(&p);
+    pv_volume_free(&r);
+    pv_free(pp);
+    pv_free(rp);
+    return ok;
+}
+
+static bool score_files(const struct args *a)
+{
+    char **names;
+    size_t n;
+    if (!pv_is_dir(a->pred) || !pv_is_dir(a->ref) || !pv_list_dir(a->pred, &names, &n))
+        return pv_fail(PV_FAULT_INPUT, "--pred and --ref must be folders of label files: %s, %s", a->pred, a->ref);
+    struct pv_eval_params ep = pv_eval_defaults((int)a->classes);
+    ep.wanted = 1u << PV_DICE | 1u << PV_JACCARD | 1u << PV_HD95 | 1u << PV_ASD;
+    struct pv_table t;
+    bool ok = set_params(a, &ep);
+    pv_table_init(&t, &ep, NULL);
+    for (size_t i = 0; i < n; i++) {
+        if (ok && pv_format_of(names[i]) && names[i][0] != '.')
+            ok = score_file(a, names[i], &ep, &t);
+        free(names[i]);
+    }
+    free(names);
+    if (ok && t.num_cases == 0)
+        ok = pv_fail(PV_FAULT_INPUT, "%s holds no label files (.nii, .nii.gz, .h5)", a->pred);
+    ok = ok && write_results(a, &t, a->out ? a->out : a->pred, "evaluation");
+    pv_table_free(&t);
+    return ok;
+}
+
+/* ---- a run on a split ---- */
+
+struct saving { const char *folder; bool ok; };
+
+static void save_case(void *user, const struct pv_infer_case *c)
+{
+    struct saving *s = user;
+    char *path = pv_asprintf("%s/%s.nii.gz", s->folder, c->id);
+    struct pv_volume v = *c->volume;
+    v.image = NULL;
+    v.label = (uint8_t *)(uintptr_t)c->label;
+    s->ok = s->ok && pv_volume_write(path, PV_LABEL, &v);
+    pv_free(path);
+}
+
+static bool score_run(const struct args *a)
+{
+    static const char *const splits[] = {"train", "val", "test"};
+    int split = 0;
+    while (split < 3 && !pv_streq(a->split, splits[split]))
+        split++;
+    if (split == 3)
+        return pv_fail(PV_FAULT_USAGE, "--split is train, val or test, not '%s'", a->split);
+    struct pv_model *m[16] = {NULL};
+    int num = 0;
+    pv_dev *dev = pv_open_device(&a->dev, NULL);
+    bool ok = dev != NULL;
+    if (a->runs.n > PV_COUNT(m))
+        ok = pv_fail(PV_FAULT_USAGE, "an ensemble holds at most %d runs", (int)PV_COUNT(m));
+    for (size_t i = 0; ok && i < a->runs.n; i++)
+        ok = (m[num++] = pv_model_open(dev, a->runs.v[i], a->weights)) != NULL;
+    pv_dataset *ds = NULL;
+    struct pv_eval_params ep;
+    struct pv_table t = {0};
+    if (ok) {
+        struct pv_dataset_params dp = pv_config_dataset(m[0]->config, a->lists);
+        ds = pv_dataset_open(a->data, &dp);
+        ok = ds && pv_config_eval(m[0]->config, ds->num_classes, &ep) && set_params(a, &ep);
+    }
+    if (ok) {
+        pv_table_init(&t, &ep, (const char *const *)ds->class_names + 1);
+        struct pv_infer_opts o = {.gaussian = -1, .largest = -1, .quiet = a->quiet, .mirror = a->mirror};
+        memcpy(o.stride, a->stride, sizeof o.stride);
+        char *folder = pv_asprintf("%s/%s", a->out ? a->out : m[0]->folder, splits[split]);
+        struct saving s = {folder, true};
+        if (a->save)
+            ok = pv_mkdirs(folder) || pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", folder, pv_os_error());
+        ok = ok && pv_infer_split(m, num, ds, (enum pv_split)split, &o, &ep, &t, a->save ? save_case : NULL, &s) &&
+             s.ok;
+        if (ok && t.num_cases == 0)
+            ok = pv_fail(PV_FAULT_INPUT, "%s: no %s case has a label to compare with", a->data, splits[split]);
+        char *stem = pv_asprintf("evaluation_%s", splits[split]);
+        ok = ok && write_results(a, &t, a->out ? a->out : m[0]->folder, stem);
+        pv_free(stem);
+        pv_free(folder);
+        pv_table_free(&t);
+    }
+    for (int i = 0; i < num; i++)
+        pv_model_free(&m[i]);
+    pv_dataset_free(&ds);
+    pv_dev_close(&dev);
+    return ok;
+}
+
+static int run(int argc, char **argv)
+{
+    struct args a = {.split = "test", .classes = 2, .largest = -1};
+    const struct pv_opt opts[] = {
+        {"pred", PV_OPT_STR, &a.pred, "DIR", "folder of predicted label files"},
+        {"ref", PV_OPT_STR, &a.ref, "DIR", "folder of reference label files of the same names"},
+        {"classes", PV_OPT_INT, &a.classes, "N", "with --pred: classes, background included (default 2)"},
+        {"run", PV_OPT_LIST, &a.runs, "RUN", "run folder to predict with; several form an ensemble"},
+        {"data", PV_OPT_STR, &a.data, "DIR", "with --run: the data set"},
+        {"split", PV_OPT_STR, &a.split, "NAME", "with --run: train, val or test (default)"},
+        {"lists", PV_OPT_STR, &a.lists, "DIR", "folder of the lists (default: in the data set)"},
+        {"weights", PV_OPT_STR, &a.weights, "NAME", "best, final or latest (default: the first there is)"},
+        {"stride", PV_OPT_SHAPE, a.stride, "XxYxZ", "of the sliding window"},
+        {"mirror", PV_OPT_STR, &a.mirror, "AXES", "average over mirrored inputs, such as xyz"},
+        {"largest", PV_OPT_INT, &a.largest, "N", "keep only the largest component (neighbourhood 6, 18, 26; 0: all)"},
+        {"units", PV_OPT_STR, &a.units, "U", "voxel or mm"},
+        {"empty", PV_OPT_STR, &a.empty, "C", "empty predictions count as medpy, strict or nan"},
+        {"metrics", PV_OPT_STR, &a.metrics, "LIST", "such as dice,jaccard,hd95,asd,assd,nsd"},
+        {"out", PV_OPT_STR, &a.out, "DIR", "where results go (default: the run, or --pred)"},
+        {"save", PV_OPT_FLAG, &a.save, NULL, "with --run: write the predictions too"},
+        PV_DEVICE_OPTS(a.dev),
+        {"json", PV_OPT_FLAG, &a.json, NULL, "print JSON"},
+        {"quiet", PV_OPT_FLAG, &a.quiet, NULL, "no progress lines"},
+        {0}};
+    int code;
+    if (pv_parse_opts(&pv_cmd_evaluate, opts, argc, argv, &code) != PV_PARSED)
+        return code;
+    pv_stop_install();
+    bool ok;
+    if (a.pred && a.ref && !a.runs.n)
+        ok = (a.classes >= 2 && a.classes <= 255) ? score_files(&a)
+                                                  : pv_fail(PV_FAULT_USAGE, "--classes must be from 2 to 255");
+    else if (a.runs.n && a.data && !a.pred)
+        ok = score_run(&a);
+    else
+        ok = pv_fail(PV_FAULT_USAGE, "evaluate needs --pred and --ref, or --run and --data; see protovox evaluate "
+                     "--help");
+    pv_strs_free(&a.runs);
+    return ok ? 0 : pv_exit_code();
+}
+
+const struct pv_command pv_cmd_evaluate = {"evaluate", "score predictions: Dice, Jaccard, 95HD, ASD and more",
+    "  protovox evaluate --run RUN --data DIR --split test\n"
+    "  protovox evaluate --run RUN1 RUN2 --data DIR --mirror xyz      (ensemble, test-time mirroring)\n"
+    "  protovox evaluate --pred DIR --ref DIR --units mm --metrics dice,hd95,nsd", run};

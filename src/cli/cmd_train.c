@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * protovox train. */
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "method/method.h"
+#include "net/net.h"
+#include "platform/platform.h"
+#include "train/config.h"
+#include "train/train.h"
+
+extern const struct pv_command pv_cmd_train;
+
+static void list_names(void)
+{
+    printf("methods:\n");
+    for (int i = 0; pv_methods[i]; i++)
+        printf("  %-10s %s\n", pv_methods[i]->name, pv_methods[i]->summary);
+    printf("networks:\n");
+    for (int i = 0; pv_net_kinds[i]; i++)
+        printf("  %-10s %s\n", pv_net_kinds[i]->name, pv_net_kinds[i]->summary);
+    printf("presets:\n");
+    struct pv_preset_info *p = pv_preset_list();
+    for (int i = 0; p[i].name; i++)
+        printf("  %-10s %s\n", p[i].name, p[i].about);
+    pv_preset_list_free(p);
+}
+
+static void list_options(const char *method)
+{
+    const struct pv_method *m = pv_method_find(method);
+    if (!m)
+        return;
+    printf("%s: %s\n", m->name, m->summary);
+    for (const struct pv_method_opt *o = m->opts; o && o->name; o++)
+        if (o->text_def)
+            printf("  method_options.%-14s %-10s %s\n", o->name, o->text_def, o->help);
+        else
+            printf("  method_options.%-14s %-10g %s%s\n", o->name, o->def, o->help,
+                   o->iterations ? " (rescaled with --iters)" : "");
+}
+
+static int run(int argc, char **argv)
+{
+    struct pv_dev_args dev_args = {0};
+    struct pv_config_args ca = {.labeled = -1, .iters = -1, .batch = -1, .seed = -1};
+    struct pv_train_args ta = {0};
+    struct pv_strs sets = {0};
+    bool list = false, list_method = false;
+    const struct pv_opt opts[] = {
+        {"data", PV_OPT_STR, &ta.data, "DIR", "data set: nnU-Net folder, or the .h5 folders of the public code"},
+        {"out", PV_OPT_STR, &ta.out, "RUN", "run folder"},
+        {"method", PV_OPT_STR, &ca.method, "NAME", "method (see --list)"},
+        {"preset", PV_OPT_STR, &ca.preset, "NAME", "preset (see --list) or a .json file; default auto"},
+        {"labeled", PV_OPT_INT, &ca.labeled, "N", "use the labels of the first N training cases; 0: of all"},
+        {"net", PV_OPT_STR, &ca.net, "NAME", "network (see --list)"},
+        {"iters", PV_OPT_INT, &ca.iters, "N", "iterations; schedules are rescaled"},
+        {"stop-after", PV_OPT_INT, &ta.stop_after, "N", "stop after N iterations with a checkpoint, no rescaling"},
+        {"patch", PV_OPT_SHAPE, ca.patch, "XxYxZ", "patch size"},
+        {"batch", PV_OPT_INT, &ca.batch, "N", "labelled samples per batch, and as many unlabelled"},
+        {"seed", PV_OPT_INT, &ca.seed, "N", "seed of everything random (default 1337)"},
+        PV_DEVICE_OPTS(dev_args),
+        {"lists", PV_OPT_STR, &ta.lists, "DIR", "folder of train.list, test.list (default: in the data set)"},
+        {"config", PV_OPT_STR, &ca.file, "F.json", "settings that override the preset"},
+        {"set", PV_OPT_LIST, &sets, "A.B=C", "one setting; may be repeated"},
+        {"resume", PV_OPT_FLAG, &ta.resume, NULL, "go on with the run in --out"},
+        {"overwrite", PV_OPT_FLAG, &ta.overwrite, NULL, "replace the run in --out"},
+        {"quiet", PV_OPT_FLAG, &ta.quiet, NULL, "no progress lines"},
+        {"list", PV_OPT_FLAG, &list, NULL, "list methods, networks and presets"},
+        {"options", PV_OPT_FLAG, &list_method, NULL, "list the options of --method"},
+        {0}};
+    int code;
+    if (pv_parse_opts(&pv_cmd_train, opts, argc, argv, &code) != PV_PARSED)
+        return code;
+    if (list || list_method) {
+        list ? list_names() : list_options(ca.method ? ca.method : "sup");
+        return pv_fault_kind() == PV_FAULT_NONE ? 0 : pv_exit_code();
+    }
+    code = PV_FAULT_USAGE;
+    if (!ta.data || !ta.out) {
+        pv_fail(PV_FAULT_USAGE, "train needs --data and --out; see protovox train --help");
+        goto done;
+    }
+    if (ta.stop_after < 0 || ca.labeled < -1 || ca.iters == 0 || ca.batch == 0) {
+        pv_fail(PV_FAULT_USAGE, "--iters and --batch must be at least 1, --labeled and --stop-after not negative");
+        goto done;
+    }
+    ca.sets = (const char *const *)sets.v;
+    ca.num_sets = sets.n;
+    if (!ta.resume && !(ta.config = pv_config_resolve(&ca))) {
+        code = pv_exit_code();
+        goto done;
+    }
+    struct pv_str cmd = {0};
+    pv_str_add(&cmd, "protovox train");
+    for (int i = 0; i < argc; i++)
+        pv_str_addf(&cmd, " %s", argv[i]);
+    ta.command = cmd.text;
+    pv_stop_install();
+    ta.dev = pv_open_device(&dev_args, NULL);
+    enum pv_train_state s = ta.dev ? pv_train(&ta) : PV_TRAIN_FAILED;
+    if (!ta.dev)
+        pv_json_free(ta.config);
+    pv_dev_close(&ta.dev);
+    pv_str_free(&cmd);
+    code = s == PV_TRAIN_DONE ? 0 : s == PV_TRAIN_STOPPED ? PV_FAULT_STOPPED : pv_exit_code();
+done:
+    pv_strs_free(&sets);
+    return code;
+}
+
+const struct pv_command pv_cmd_train = {"train", "train a method on a data set",
+    "  protovox train --data DIR --method mt --labeled 8 --out RUN\n"
+    "  protovox train --data LA --preset la --method mt --labeled 8 --out RUN --device opencl:0\n"
+    "  protovox train --data LA --out RUN --resume\n"
+    "  protovox train --list\n"
+    "  protovox train --method mt --options", run};
