@@ -168,15 +168,6 @@ struct unit unit_of(int g, struct a_norm a)
 }
 
 #ifdef PV_FAT
-#ifdef __has_builtin
-#if __has_builtin(__builtin_nontemporal_store)
-#define STORE_PAST(p, v) __builtin_nontemporal_store(v, (__global float16 *)(p))
-#endif
-#endif
-#ifndef STORE_PAST
-#define STORE_PAST(p, v) ST16(p) = (v)
-#endif
-
 #define ACT(v, yes, no) select(no, yes, (v) > (float16)(0.0f))
 
 /* Factors of 4 voxels in a row from voxel number `voxel` on: 0 or keep_scale. */

@@ -15,6 +15,16 @@
 #define LD4(p) (*(__global const float4 *)(p))
 #define ST4(p) (*(__global float4 *)(p))
 
+/* Store of a block past the caches, where the compiler can. */
+#ifdef __has_builtin
+#if __has_builtin(__builtin_nontemporal_store)
+#define STORE_PAST(p, v) __builtin_nontemporal_store(v, (__global float16 *)(p))
+#endif
+#endif
+#ifndef STORE_PAST
+#define STORE_PAST(p, v) ST16(p) = (v)
+#endif
+
 #define WG1 __attribute__((reqd_work_group_size(1, 1, 1)))
 #define WG64 __attribute__((reqd_work_group_size(64, 1, 1)))
 #define WG256 __attribute__((reqd_work_group_size(256, 1, 1)))

@@ -2,7 +2,8 @@
  * The list of sub-commands. */
 #include "cli/cli.h"
 
-extern const struct pv_command pv_cmd_devices, pv_cmd_evaluate, pv_cmd_predict, pv_cmd_selftest, pv_cmd_train;
+extern const struct pv_command pv_cmd_bench, pv_cmd_devices, pv_cmd_evaluate, pv_cmd_predict, pv_cmd_selftest,
+    pv_cmd_train;
 
 const struct pv_command *const pv_commands[] = {
     &pv_cmd_devices,
@@ -10,5 +11,6 @@ const struct pv_command *const pv_commands[] = {
     &pv_cmd_train,
     &pv_cmd_predict,
     &pv_cmd_evaluate,
+    &pv_cmd_bench,
     NULL,
 };

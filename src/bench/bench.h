@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Speed of ops and of whole steps on a device, beside what the device was measured to reach in the same run.
+ * Results are JSON objects ("kind": "ops" or "step"); pv_bench_print makes a table of one. Times are wall-clock
+ * milliseconds from the first call to the device being idle. */
+#ifndef BENCH_BENCH_H
+#define BENCH_BENCH_H
+
+#include "base/json.h"
+#include "dev/dev.h"
+
+/* Best of a few runs: fused multiply-adds (2 FLOP each) of the widest vectors, and memory traffic over buffers of
+ * `bytes` each (0: 256 MiB, less where the device's limits ask for it). GFLOP/s and GB/s; 0 after a failure. */
+struct pv_peak { double fma, read, copy; };     /* copy: bytes read + written */
+struct pv_peak pv_bench_peak(pv_dev *dev, uint64_t bytes);
+
+/* Of `n` sorted or unsorted times; sorts them. */
+struct pv_spread { double min, median, max; };
+struct pv_spread pv_spread_of(double *v, int n);
+
+/* A list of layer shapes as text, one per line, '#' begins a comment:
+ *     OP CHANNELS_IN CHANNELS_OUT SIDE STRIDE XxYxZ [N]        conv, up, stem, head: kernel side, input size
+ *     OP CHANNELS XxYxZ [N]                                    everything else
+ * OP is a row of pv_bench_ops (ops.c). */
+struct pv_bench_ops_args {
+    const char *shapes;         /* name of a built-in list ("vnet"), or a file */
+    const char *op, *impl;      /* only this op; force this implementation. NULL: all, the ops' own choice */
+    int reps;                   /* per shape and phase; fewer where one takes long */
+    double seconds;             /* at most about this long per shape and phase */
+};
+pv_json *pv_bench_ops_run(pv_dev *dev, const struct pv_bench_ops_args *a);  /* NULL after a fault */
+
+struct pv_bench_step_args {
+    pv_json *config;            /* resolved; borrowed */
+    int reps, warmup;
+    bool train, infer;
+};
+/* Times on `dev`; then, if `profiled` is not NULL (the same device opened with profiling), one more step and
+ * inference there, split by op. */
+pv_json *pv_bench_step_run(pv_dev *dev, pv_dev *profiled, const struct pv_bench_step_args *a);
+
+/* Members that every result has: device, driver, version, date, peaks. */
+pv_json *pv_bench_result(const char *kind, pv_dev *dev, const struct pv_peak *p);
+void pv_bench_print(const pv_json *result);
+
+#endif
