@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The list of sub-commands. */
+ * The list of sub-commands, in the order of help. */
 #include "cli/cli.h"
 
-extern const struct pv_command pv_cmd_bench, pv_cmd_devices, pv_cmd_evaluate, pv_cmd_predict, pv_cmd_selftest,
-    pv_cmd_train;
+#define COMMANDS(ROW) \
+    ROW(devices) \
+    ROW(selftest) \
+    ROW(train) \
+    ROW(predict) \
+    ROW(evaluate) \
+    ROW(bench) \
+    ROW(loss)
 
-const struct pv_command *const pv_commands[] = {
-    &pv_cmd_devices,
-    &pv_cmd_selftest,
-    &pv_cmd_train,
-    &pv_cmd_predict,
-    &pv_cmd_evaluate,
-    &pv_cmd_bench,
-    NULL,
-};
+#define DECLARE(name) extern const struct pv_command pv_cmd_##name;
+#define POINTER(name) &pv_cmd_##name,
+
+COMMANDS(DECLARE)
+
+const struct pv_command *const pv_commands[] = {COMMANDS(POINTER) NULL};

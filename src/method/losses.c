@@ -4,6 +4,7 @@
 
 #include "ops/loss.h"
 #include "ops/map.h"
+#include "ops/reduce.h"
 #include "ops/scalar.h"
 #include "ops/softmax.h"
 
@@ -20,4 +21,10 @@ pv_tensor *pv_loss_supervised(struct pv_run *r, struct pv_scope *s, pv_tensor *l
     if (dice_out)
         *dice_out = dice;
     return pv_keep(s, pv_scalar_sum(t, 2, (pv_tensor *[]){ce, dice}, (float[]){0.5f, 0.5f}, NULL));
+}
+
+pv_tensor *pv_loss_prob_mse(pv_tape *t, struct pv_scope *s, pv_tensor *logits, pv_tensor *target)
+{
+    pv_tensor *p = pv_keep(s, pv_softmax(t, logits));
+    return pv_keep(s, pv_mse(t, p, target, NULL, (struct pv_reduction){PV_RED_MEAN_ALL, .per_channel = true}));
 }

@@ -12,4 +12,7 @@
 pv_tensor *pv_loss_supervised(struct pv_run *r, struct pv_scope *s, pv_tensor *logits, pv_tensor *labels,
                               enum pv_dice_form form, pv_tensor **ce, pv_tensor **dice);
 
+/* Mean squared difference between the softmax of logits and target probabilities, over samples, classes, voxels. */
+pv_tensor *pv_loss_prob_mse(pv_tape *t, struct pv_scope *s, pv_tensor *logits, pv_tensor *target);
+
 #endif

@@ -73,6 +73,9 @@ struct pv_run_net {
 struct pv_run_state { char name[32]; pv_tensor *t; enum pv_combine combine; };
 struct pv_run_log { char name[32]; pv_ticket *ticket; double value; };
 
+/* Random choices handed in by tests: see pv_run_given. */
+struct pv_given { char name[40]; pv_tensor *t; int n; double *v; };
+
 struct pv_run {
     const struct pv_method *method;
     pv_dev *dev;
@@ -95,6 +98,8 @@ struct pv_run {
     int num_states;
     struct pv_run_log logs[PV_MAX_LOGS];
     int num_logs;
+    const struct pv_given *given;               /* of this step, borrowed; NULL outside tests */
+    int num_given;
     int64_t volume_passes;      /* patches that went through a network, forward, so far */
     void *state;
 };
@@ -129,6 +134,17 @@ void pv_run_ema(struct pv_run *r, pv_net *teacher, pv_net *student, double alpha
  * metrics.csv. */
 void pv_run_log(struct pv_run *r, const char *name, pv_tensor *scalar);
 void pv_run_log_value(struct pv_run *r, const char *name, double v);
+
+/* ---- random choices ----
+ * Tests compare whole steps with PyTorch, so every random choice of a step has a name and can be handed in. */
+/* The tensor handed in for this step under `name`, or NULL: then the method draws. Borrowed. */
+pv_tensor *pv_run_given(const struct pv_run *r, const char *name);
+/* x + clamp(sigma g, -clip, clip), or x + the given tensor. A new reference; a layer of the current pass. */
+pv_tensor *pv_run_noise(struct pv_run *r, const char *name, pv_tensor *x, double sigma, double clip);
+/* n host numbers, uniform in [lo, hi), keyed by (seed, step, name), or the given ones. */
+void pv_run_uniforms(struct pv_run *r, const char *name, int n, double lo, double hi, double *v);
+/* n whole numbers in [0, below[i]), likewise. */
+void pv_run_below(struct pv_run *r, const char *name, int n, const int *below, int *v);
 
 /* References released together at the end of a step: x = pv_keep(&s, op(...)). */
 struct pv_scope { pv_tensor *t[160]; int n; };

@@ -5,8 +5,6 @@
  * squared difference of the two softmax maps, weighted by 0.1 ramp(iter // 150, rampup // 150). The teacher runs in
  * training mode (its own batch statistics and dropout). The student is evaluated. */
 #include "method/losses.h"
-#include "ops/augment.h"
-#include "ops/reduce.h"
 #include "ops/scalar.h"
 #include "ops/shape.h"
 #include "ops/softmax.h"
@@ -40,8 +38,8 @@ static void step(struct pv_run *r, const struct pv_patches *b)
 
     pv_tensor *unlabeled = pv_keep(&k, pv_tensor_samples(b->image, nl, nu));
     pv_tape_pass(t, 1);
-    pv_tensor *noisy = pv_keep(&k, pv_noise(t, unlabeled, (float)pv_run_opt(r, "noise"),
-                                            (float)pv_run_opt(r, "noise_clip")));
+    pv_tensor *noisy = pv_keep(&k, pv_run_noise(r, "noise", unlabeled, pv_run_opt(r, "noise"),
+                                                pv_run_opt(r, "noise_clip")));
     t->recording = false;
     pv_run_forward(r, s->teacher, noisy, 2, PV_NET_TRAIN | PV_NET_DROPOUT, 0, &to);
     pv_tensor *target = pv_keep(&k, pv_softmax(t, to.logits));
@@ -52,9 +50,7 @@ static void step(struct pv_run *r, const struct pv_patches *b)
     pv_tensor *lu = pv_keep(&k, pv_slice_samples(t, so.logits, nl, nu));
     pv_tensor *labels = pv_keep(&k, pv_tensor_samples(b->label, 0, nl));
     pv_tensor *sup = pv_loss_supervised(r, &k, ll, labels, PV_DICE_SQ, NULL, NULL);
-    pv_tensor *p = pv_keep(&k, pv_softmax(t, lu));
-    pv_tensor *cons = pv_keep(&k, pv_mse(t, p, target, NULL,
-                                         (struct pv_reduction){PV_RED_MEAN_ALL, .per_channel = true}));
+    pv_tensor *cons = pv_loss_prob_mse(t, &k, lu, target);
     double w = pv_run_opt(r, "consistency") *
                pv_ramp_gauss_steps(r->iter, pv_run_opt(r, "rampup") / pv_run_opt(r, "ramp_unit"),
                                    pv_run_opt(r, "ramp_unit"));

@@ -3,7 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/rng.h"
 #include "method/method.h"
+#include "ops/augment.h"
+#include "ops/map.h"
 
 const struct pv_method *pv_method_find(const char *name)
 {
@@ -336,6 +339,44 @@ void pv_run_log(struct pv_run *r, const char *name, pv_tensor *scalar)
     }
     pv_run_log_value(r, name, 0);
     r->logs[r->num_logs - 1].ticket = pv_read_begin(scalar->buf, scalar->off * 4, 4);
+}
+
+/* ---- random choices ---- */
+
+static const struct pv_given *find_given(const struct pv_run *r, const char *name)
+{
+    for (int i = 0; i < r->num_given; i++)
+        if (pv_streq(r->given[i].name, name))
+            return &r->given[i];
+    return NULL;
+}
+
+pv_tensor *pv_run_given(const struct pv_run *r, const char *name)
+{
+    const struct pv_given *g = find_given(r, name);
+    return g ? g->t : NULL;
+}
+
+pv_tensor *pv_run_noise(struct pv_run *r, const char *name, pv_tensor *x, double sigma, double clip)
+{
+    pv_tensor *g = pv_run_given(r, name);
+    return g ? pv_binary(r->tape, PV_ADD, x, g) : pv_noise(r->tape, x, (float)sigma, (float)clip);
+}
+
+void pv_run_uniforms(struct pv_run *r, const char *name, int n, double lo, double hi, double *v)
+{
+    const struct pv_given *g = find_given(r, name);
+    struct pv_rng rng = pv_rng_make(r->seed, pv_stream(name, (uint64_t)r->iter, 0));
+    for (int i = 0; i < n; i++)
+        v[i] = g && i < g->n ? g->v[i] : lo + (hi - lo) * pv_rng_uniform(&rng);
+}
+
+void pv_run_below(struct pv_run *r, const char *name, int n, const int *below, int *v)
+{
+    const struct pv_given *g = find_given(r, name);
+    struct pv_rng rng = pv_rng_make(r->seed, pv_stream(name, (uint64_t)r->iter, 0));
+    for (int i = 0; i < n; i++)
+        v[i] = g && i < g->n ? (int)g->v[i] : below[i] > 0 ? (int)pv_rng_below(&rng, (uint32_t)below[i]) : 0;
 }
 
 pv_tensor *pv_keep(struct pv_scope *s, pv_tensor *t)

@@ -13,22 +13,32 @@
 
 extern const struct pv_embedded pv_embedded_presets[];
 
+static const struct pv_embedded *embedded(const char *name)
+{
+    const struct pv_embedded *e = pv_embedded_presets;
+    while (e->name && !pv_streq(e->name, name))
+        e++;
+    return e->name ? e : NULL;
+}
+
+static bool is_choice(const char *name) { return !pv_streq(name, "base") && !pv_starts(name, "method-"); }
+
 static pv_json *read_preset(const char *name)
 {
-    for (const struct pv_embedded *e = pv_embedded_presets; e->name; e++)
-        if (pv_streq(e->name, name)) {
-            char *label = pv_asprintf("preset %s", name);
-            pv_json *j = pv_json_parse(e->data, label);
-            pv_free(label);
-            return j;
-        }
+    const struct pv_embedded *found = pv_starts(name, "method-") ? NULL : embedded(name);
+    if (found) {
+        char *label = pv_asprintf("preset %s", name);
+        pv_json *j = pv_json_parse(found->data, label);
+        pv_free(label);
+        return j;
+    }
     if (pv_ends(name, ".json"))
         return pv_json_read(name);
     const char *names[64];
     size_t n = 0;
     struct pv_str known = {0};
     for (const struct pv_embedded *e = pv_embedded_presets; e->name && n < PV_COUNT(names); e++)
-        if (!pv_streq(e->name, "base")) {
+        if (is_choice(e->name)) {
             names[n] = e->name;
             pv_str_addf(&known, "%s%s", n ? ", " : "", names[n]);
             n++;
@@ -48,7 +58,7 @@ struct pv_preset_info *pv_preset_list(void)
     struct pv_preset_info *l = pv_array(struct pv_preset_info, n + 1);
     size_t k = 0;
     for (size_t i = 0; i < n; i++) {
-        if (pv_streq(pv_embedded_presets[i].name, "base"))
+        if (!is_choice(pv_embedded_presets[i].name))
             continue;
         pv_json *j = read_preset(pv_embedded_presets[i].name);
         l[k].name = pv_embedded_presets[i].name;
@@ -63,6 +73,20 @@ void pv_preset_list_free(struct pv_preset_info *l)
     for (int i = 0; l && l[i].name; i++)
         pv_free(l[i].about);
     pv_free(l);
+}
+
+/* presets/method-NAME.json holds, by preset, what a method changes. */
+static bool merge_method_part(pv_json *c, const char *preset, const char *method)
+{
+    char *label = pv_asprintf("method-%s", method);
+    const struct pv_embedded *e = embedded(label);
+    pv_json *j = e ? pv_json_parse(e->data, label) : NULL, *part = j ? pv_json_get(j, preset) : NULL;
+    bool ok = !e || j;
+    if (part)
+        pv_json_merge(c, part);
+    pv_json_free(j);
+    pv_free(label);
+    return ok;
 }
 
 /* Merges preset `name` with its ancestors and their parts for `method` into c. */
@@ -81,6 +105,7 @@ static bool merge_preset(pv_json *c, const char *name, const char *method, int d
         pv_json_remove(j, "inherits");
         pv_json_remove(j, "about");
         pv_json_merge(c, j);
+        ok = merge_method_part(c, name, method);
         if (mine)
             pv_json_merge(c, mine);
         pv_json_free(mine);
