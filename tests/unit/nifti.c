@@ -13,10 +13,24 @@
 
 static const struct pv_read ras = {.ras = true};
 
-static char *golden(const char *name)
+static char *golden_in(const char *folder, const char *name)
 {
     assert_non_null(pv_env("PV_GOLDEN"));
-    return pv_asprintf("%s/nifti/%s", pv_env("PV_GOLDEN"), name);
+    return pv_asprintf("%s/%s/%s", pv_env("PV_GOLDEN"), folder, name);
+}
+
+static char *golden(const char *name)
+{
+    return golden_in("nifti", name);
+}
+
+/* pv_write_file without waiting for the disk. */
+static void spit(const char *path, const void *data, size_t n)
+{
+    FILE *f = pv_fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(data, 1, n, f), n);
+    assert_int_equal(fclose(f), 0);
 }
 
 /* ---- against nibabel ---- */
@@ -240,7 +254,7 @@ static void with_change(struct bytes b, size_t at, const void *what, size_t n, c
     char *copy = pv_alloc(b.n);
     memcpy(copy, b.p, b.n);
     memcpy(copy + at, what, n);
-    assert_true(pv_write_file(unit_path("bad.nii"), copy, b.n));
+    spit(unit_path("bad.nii"), copy, b.n);
     if (text)
         UNIT_FAILS(PV_FAULT_INPUT, text,
                    assert_false(pv_volume_read(unit_path("bad.nii"), PV_IMAGE, NULL, &v)));
@@ -299,7 +313,7 @@ static void files_that_are_none(void **state)
     assert_true(pv_mkdirs(unit_path("dir.nii")));
     UNIT_FAILS(PV_FAULT_INPUT, "folder",
                assert_false(pv_volume_read(unit_path("dir.nii"), PV_IMAGE, NULL, &v)));
-    assert_true(pv_write_file(unit_path("empty.nii"), "", 0));
+    spit(unit_path("empty.nii"), "", 0);
     UNIT_FAILS(PV_FAULT_INPUT, "ends early",
                assert_false(pv_volume_read(unit_path("empty.nii"), PV_IMAGE, NULL, &v)));
     atomic_bool cancel = true;
@@ -326,19 +340,19 @@ static void damaged_anywhere(void **state)
         assert_true(pv_volume_read(file, PV_IMAGE, NULL, &good));
         pv_free(file);
         for (size_t n = 0; n < b.n; n += 97) {
-            assert_true(pv_write_file(path, b.p, n));
+            spit(path, b.p, n);
             pv_fault_clear();
             assert_false(pv_volume_read(path, PV_IMAGE, NULL, &v));
             assert_int_equal(pv_fault_kind(), PV_FAULT_INPUT);
             assert_non_null(strstr(pv_fault_text(), "hurt.nii"));
         }
-        assert_true(pv_write_file(path, b.p, b.n - 1));
+        spit(path, b.p, b.n - 1);
         assert_false(pv_volume_read(path, PV_IMAGE, NULL, &v));
         for (int k = 0; k < 150; k++) {
             size_t at = pv_rng_below(&r, (uint32_t)b.n);
             char old = b.p[at];
             b.p[at] = (char)(old ^ (1 + (int)pv_rng_below(&r, 255)));
-            assert_true(pv_write_file(path, b.p, b.n));
+            spit(path, b.p, b.n);
             pv_fault_clear();
             bool ok = pv_volume_read(path, k % 4 ? PV_IMAGE : PV_LABEL, k % 3 ? NULL : &ras, &v);
             assert_int_equal(ok, pv_fault_kind() == PV_FAULT_NONE);
@@ -360,14 +374,14 @@ static void checksums_and_members(void **state)
     struct bytes b = bytes_of("i8.nii.gz");
     struct pv_volume v;
     b.p[b.n - 8] ^= 1;
-    assert_true(pv_write_file(unit_path("crc.nii.gz"), b.p, b.n));
+    spit(unit_path("crc.nii.gz"), b.p, b.n);
     UNIT_FAILS(PV_FAULT_INPUT, "crc.nii.gz is damaged",
                assert_false(pv_volume_read(unit_path("crc.nii.gz"), PV_IMAGE, NULL, &v)));
     b.p[b.n - 8] ^= 1;
     struct pv_str s = {0};
     pv_str_addn(&s, b.p, b.n);
     pv_str_addn(&s, "\0\0\0 trailing", 12);
-    assert_true(pv_write_file(unit_path("tail.nii.gz"), s.text, s.len));
+    spit(unit_path("tail.nii.gz"), s.text, s.len);
     assert_true(pv_volume_read(unit_path("tail.nii.gz"), PV_IMAGE, NULL, &v));
     pv_volume_free(&v);
     pv_str_free(&s);
@@ -437,12 +451,55 @@ static void hdf5(void **state)
     char *raw;
     size_t bytes;
     assert_true(pv_read_file(path, &raw, &bytes));
-    assert_true(pv_write_file(unit_path("b.h5"), raw, bytes / 2));
+    spit(unit_path("b.h5"), raw, bytes / 2);
     pv_free(raw);
     UNIT_FAILS(PV_FAULT_INPUT, "b.h5", assert_false(pv_volume_read(unit_path("b.h5"), PV_IMAGE, NULL, &back)));
     UNIT_FAILS(PV_FAULT_INPUT, "cannot read",
                assert_false(pv_volume_read(unit_path("absent.h5"), PV_IMAGE, NULL, &back)));
     pv_volume_free(&v);
+}
+
+/* What h5py wrote (golden/make_h5.py). */
+static void hdf5_of_others(void **state)
+{
+    static const struct { const char *name; int channels, x; double scale, shift; bool label; } good[] = {
+        {"f64.h5", 1, 4, 0.25, 0, true}, {"f16.h5", 1, 4, 0.25, 0, true},
+        {"i16_channels.h5", 2, 4, 1, -50, false}, {"u8_plane.h5", 1, 1, 1, 0, false},
+    };
+    static const struct { const char *name, *text; } bad[] = {
+        {"i16_channels.h5", "label 300 at voxel (1, 2, 3)"},
+        {"u8_plane.h5", "label 0.5 at voxel (1, 2, 3)"},
+        {"minus.h5", "label -1 at voxel (1, 2, 3)"},
+    };
+    struct pv_volume v;
+    if (!PV_HAVE_HDF5)
+        skip();
+    for (size_t i = 0; i < PV_COUNT(good); i++) {
+        char *path = golden_in("h5", good[i].name);
+        assert_true(pv_volume_read(path, PV_IMAGE, NULL, &v));
+        assert_int_equal(v.channels, good[i].channels);
+        assert_true(v.size[0] == good[i].x && v.size[1] == 5 && v.size[2] == 6 && v.spacing[1] == 1);
+        for (size_t k = 0; k < pv_volume_voxels(&v) * (size_t)v.channels; k++)
+            assert_true(v.image[k] == (float)((double)k * good[i].scale + good[i].shift));
+        pv_volume_free(&v);
+        if (good[i].label) {
+            assert_true(pv_volume_read(path, PV_LABEL, NULL, &v));
+            for (int k = 0; k < 4 * 5 * 6; k++)
+                assert_int_equal(v.label[k], k % 3);
+            pv_volume_free(&v);
+        }
+        pv_free(path);
+    }
+    char *newer = golden_in("h5", "new.h5");
+    UNIT_FAILS(PV_FAULT_INPUT, "newer format", assert_false(pv_volume_read(newer, PV_IMAGE, NULL, &v)));
+    UNIT_FAILS(PV_FAULT_INPUT, "holds no data set 'label'",
+               assert_false(pv_volume_read(newer, PV_LABEL, NULL, &v)));
+    pv_free(newer);
+    for (size_t i = 0; i < PV_COUNT(bad); i++) {
+        char *path = golden_in("h5", bad[i].name);
+        UNIT_FAILS(PV_FAULT_INPUT, bad[i].text, assert_false(pv_volume_read(path, PV_LABEL, NULL, &v)));
+        pv_free(path);
+    }
 }
 
 int main(void)
@@ -457,6 +514,7 @@ int main(void)
         cmocka_unit_test(damaged_anywhere),
         cmocka_unit_test(checksums_and_members),
         cmocka_unit_test(hdf5),
+        cmocka_unit_test(hdf5_of_others),
     };
     return cmocka_run_group_tests_name("nifti", tests, NULL, unit_tmp_remove);
 }
