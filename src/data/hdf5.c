@@ -72,9 +72,13 @@ static bool open_set(const char *path, const char *key, struct opened *o)
     if (o->file < 0)
         return pv_fail(PV_FAULT_INPUT, "%s is not an HDF5 file or damaged: get the file again from "
                        "where it came", path);
-    if (H5Lexists(o->file, key, H5P_DEFAULT) <= 0 || (o->set = H5Dopen2(o->file, key, H5P_DEFAULT)) < 0)
+    if (H5Lexists(o->file, key, H5P_DEFAULT) <= 0)
         return pv_fail(PV_FAULT_INPUT, "%s holds no data set '%s'; it needs 'image' and, where there are "
                        "annotations, 'label'", path, key);
+    if ((o->set = H5Dopen2(o->file, key, H5P_DEFAULT)) < 0)
+        return pv_fail(PV_FAULT_INPUT, "%s: '%s' cannot be opened by HDF5 %d.%d: it is no data set, damaged, or in "
+                       "a newer format (write it again with h5py's libver='earliest')", path, key,
+                       H5_VERS_MAJOR, H5_VERS_MINOR);
     hid_t type = H5Dget_type(o->set);
     H5T_class_t class = H5Tget_class(type);
     H5Tclose(type);
