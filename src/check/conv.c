@@ -43,10 +43,10 @@ static void conv1s2(struct pv_check *k) { conv_case(k, 1, 2, 0); }
 static void up_case(struct pv_check *k, int ks)
 {
     int n, ci, co, s[3], c = pv_ck_case(k), dims = c % 4 == 3 ? 2 : 3;
-    if (c == 0) {
-        n = 1, ci = 32, co = 16, s[0] = 3, s[1] = 4, s[2] = 10;
-    } else {
-        sizes(k, dims, 6, s, &n, &ci, &co);
+    if (c == 0 && !pv_ck_small(k)) {
+        n = 1, ci = 32, co = 16, s[0] = 3, s[1] = ks == 3 ? 3 : 4, s[2] = ks == 3 ? 8 : 10;
+    } else {        /* three planes of the fine side must fit a binding of 64 KiB */
+        sizes(k, dims, ks == 3 ? 5 : 6, s, &n, &ci, &co);
     }
     pv_tensor *x = pv_ck_input(k, pv_blocked(dims, n, ci, s), -1, 1, PV_CK_GRAD);
     pv_tensor *w = pv_ck_input(k, pv_flat(pv_conv_weights(dims, ci, co, ks)), -1, 1, PV_CK_GRAD);
@@ -61,7 +61,9 @@ static void stem_case(struct pv_check *k, int ks)
 {
     int n, ci, co, s[3], c = pv_ck_case(k), dims = c % 4 == 3 ? 2 : 3;
     sizes(k, dims, 13, s, &n, &ci, &co);
-    ci = c == 0 ? 1 : 1 + ci % 4;
+    ci = c == 0 ? 1 : 1 + ci % (ks == 7 && dims == 3 ? 2 : 4);
+    if (ks == 7 && dims == 3)       /* packed weights must fit 64 KiB */
+        co = pv_min(co, 32 / ci);
     pv_tensor *x = pv_ck_input(k, pv_plain(dims, n, ci, s), -1, 1, 0);
     pv_tensor *w = pv_ck_input(k, pv_flat(pv_conv_weights(dims, ci, co, ks)), -1, 1, PV_CK_GRAD);
     pv_tensor *b = c % 3 == 1 ? NULL : pv_ck_input(k, pv_flat(co), -1, 1, PV_CK_GRAD);

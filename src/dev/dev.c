@@ -124,6 +124,8 @@ pv_dev *pv_dev_open(const char *name, const struct pv_dev_opts *o)
     lower32(&dev->info.limits.max_wg, to->max_wg);
     lower32(&dev->info.limits.local_bytes, to->local_bytes);
     lower32(&dev->info.limits.max_groups, to->max_groups);
+    if (to->max_alloc)      /* as everywhere else: what can be allocated can be bound */
+        lower(&dev->info.limits.max_binding, dev->info.limits.max_alloc - 2 * dev->guard_bytes);
 
     int index = 0;
     sscanf(strchr(dev->info.id, ':') + 1, "%d", &index);
@@ -332,6 +334,20 @@ void pv_groups(const pv_dev *dev, struct pv_launch *l, uint64_t total)
     l->groups[2] = 1;
 }
 
+static bool within_limits(pv_dev *dev, const struct pv_launch *l, const char *label)
+{
+    const struct pv_limits *m = &dev->info.limits;
+    const uint32_t *wg = l->k->wg, *g = l->groups;
+    const uint64_t items = (uint64_t)(wg[0] ? wg[0] : 1) * (wg[1] ? wg[1] : 1) * (wg[2] ? wg[2] : 1);
+    if (items > m->max_wg)
+        pv_dev_fail(dev, "%s (%s): needs a work-group of %llu work-items, but this device allows %u", label,
+                    l->k->entry, (unsigned long long)items, m->max_wg);
+    else if (m->max_groups && (g[0] > m->max_groups || g[1] > m->max_groups || g[2] > m->max_groups))
+        pv_dev_fail(dev, "%s (%s): %u x %u x %u work-groups are more than this device takes along one dimension (%u); "
+                    "use a smaller --patch", label, l->k->entry, g[0], g[1], g[2], m->max_groups);
+    return !dev->failed;
+}
+
 void pv_run(pv_dev *dev, struct pv_launch *l)
 {
     if (dev->failed)
@@ -342,7 +358,7 @@ void pv_run(pv_dev *dev, struct pv_launch *l)
     while (k->spec && k->spec[r.num_spec])
         r.num_spec++;
     r.num_bind = (int)strlen(k->bind);
-    if (l->groups[0] == 0 || l->groups[1] == 0 || l->groups[2] == 0)
+    if (l->groups[0] == 0 || l->groups[1] == 0 || l->groups[2] == 0 || !within_limits(dev, l, r.label))
         return;
     for (int i = 0; i < r.num_bind; i++) {
         pv_buf *b = l->bind[i].buf;

@@ -10,6 +10,7 @@ struct pv_mem {
     void *handle;               /* backend's */
     uint64_t bytes;
     uint64_t sig;               /* of the last user */
+    uint64_t clean;             /* bytes of content, from the first, whose borders and spare lanes are zero for sig */
     struct pv_mem *next;        /* free list */
     /* Vulkan: which barrier epoch last read and wrote it */
     uint64_t read_epoch, write_epoch;

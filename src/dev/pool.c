@@ -106,6 +106,16 @@ static void fill_guards(pv_buf *b, int i)
     dev->be->fill(dev, b->mem[i], end, stop - end, guard_word);
 }
 
+/* The last user of this memory may have had the same layout but fewer samples. */
+static void clear_borders(pv_dev *dev, struct pv_mem *m, uint64_t sig, uint64_t base, uint64_t part)
+{
+    const uint64_t clean = m->sig == SIG_ZERO ? part : m->sig == sig ? m->clean : 0;
+    if (sig && clean < part)
+        dev->be->fill(dev, m, base + clean, part - clean, 0);
+    m->clean = sig == m->sig && clean > part && !base ? clean : part;   /* guards are written behind part */
+    m->sig = sig;
+}
+
 pv_buf *pv_buf_get(pv_dev *dev, size_t bytes, size_t unit, uint64_t sig)
 {
     if (dev->failed)
@@ -144,9 +154,7 @@ pv_buf *pv_buf_get(pv_dev *dev, size_t bytes, size_t unit, uint64_t sig)
             return NULL;
         }
         b->mem[i] = m;
-        if (sig && m->sig != sig && m->sig != SIG_ZERO)
-            dev->be->fill(dev, m, b->base, pv_round_up(part, 4), 0);
-        m->sig = sig;
+        clear_borders(dev, m, sig, b->base, pv_round_up(part, 4));
         dev->stats.used += m->bytes;
         if (b->base)
             fill_guards(b, i);

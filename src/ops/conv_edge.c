@@ -154,7 +154,8 @@ void stem_run_wgrad(const char *label, pv_tensor *padded, pv_tensor *dy, pv_tens
         a.x = planes_of(&p, dy);
         a.so = p.x0 * a.sp;
         a.planes = p.nn * a.x;
-        int slabs = pv_min(a.planes, 16);
+        uint64_t most = pv_dev_get_info(dev)->limits.max_binding / ((uint64_t)p.nb * (uint64_t)inner * 64);
+        int slabs = pv_min(a.planes, most < 1 ? 1 : most < 16 ? (int)most : 16);
         a.slab = pv_ceil_div(a.planes, slabs);
         slabs = pv_ceil_div(a.planes, a.slab);
         pv_tensor *part = pv_tensor_new(dev, pv_flat(slabs * p.nb * inner * 16), PV_F32);

@@ -37,16 +37,22 @@ static pv_buf *new_buf(const pv_tensor *t)
     return pv_buf_get(t->dev, pv_tensor_bytes(t), unit, signature(t));
 }
 
+enum host_type { HOST_F32, HOST_F64, HOST_I32 };
+static void write_any(pv_tensor *t, enum host_type ht, const void *src, bool keep);
+
+/* Borders and spare lanes stay as the pool gave them: they must be zero already. */
 static void poison(pv_tensor *t)
 {
+    if (!t->buf || !pv_dev_get_opts(t->dev)->poison)
+        return;
     int64_t n = pv_shape_count(&t->h);
     float *nan = pv_alloc(sizeof *nan * (size_t)n);
     for (int64_t i = 0; i < n; i++)
         nan[i] = NAN;
-    if (t->type == PV_I32)
+    if (t->type == PV_I32 && !pv_dev_is_ref(t->dev))
         pv_buf_fill(t->buf, 0, pv_tensor_bytes(t), 0x7fffffff);
     else
-        pv_tensor_write(t, nan);
+        write_any(t, HOST_F32, nan, true);
     pv_free(nan);
 }
 
@@ -64,8 +70,7 @@ pv_tensor *pv_tensor_new(pv_dev *dev, struct pv_shape h, enum pv_dtype type)
         pv_free(t);
         return NULL;
     }
-    if (pv_dev_get_opts(dev)->poison)
-        poison(t);
+    poison(t);
     return t;
 }
 
@@ -179,6 +184,7 @@ bool pv_tensor_pin(pv_tensor *t)
     t->pins++;
     if (!t->buf) {
         t->buf = new_buf(t);
+        poison(t);
         for (int i = 0; i < t->remake->num_in; i++)
             if (t->remake->in[i])
                 pv_tensor_pin(t->remake->in[i]);
@@ -221,8 +227,6 @@ static int64_t row_start(const struct pv_shape *h, int n, int c, int x, int y)
     return ((block * yp + y + h->b[1]) * zp + h->b[2]) * PV_LANES + c % PV_LANES;
 }
 
-enum host_type { HOST_F32, HOST_F64, HOST_I32 };
-
 static double host_get(enum host_type ht, const void *p, int64_t i)
 {
     return ht == HOST_F32 ? ((const float *)p)[i] : ht == HOST_F64 ? ((const double *)p)[i]
@@ -239,7 +243,8 @@ static void host_put(enum host_type ht, void *p, int64_t i, double v)
         ((int32_t *)p)[i] = (int32_t)lrint(v);
 }
 
-static void write_any(pv_tensor *t, enum host_type ht, const void *src)
+/* keep: borders and spare lanes are not written. */
+static void write_any(pv_tensor *t, enum host_type ht, const void *src, bool keep)
 {
     if (!t || pv_dev_failed(t->dev))
         return;
@@ -255,6 +260,8 @@ static void write_any(pv_tensor *t, enum host_type ht, const void *src)
     }
     char *out = pv_zalloc((size_t)n * es);
     bool strided = h->layout == PV_BLOCKED && es != 8;
+    if (keep && strided)
+        pv_buf_read(t->buf, t->off * es, out, (size_t)n * es);
     int64_t i = 0;
     for (int s = 0; s < h->n; s++)
         for (int c = 0; c < h->c; c++)
@@ -303,9 +310,9 @@ static bool read_any(pv_tensor *t, enum host_type ht, void *dst)
     return ok;
 }
 
-void pv_tensor_write(pv_tensor *t, const float *src) { write_any(t, HOST_F32, src); }
-void pv_tensor_write_f64(pv_tensor *t, const double *src) { write_any(t, HOST_F64, src); }
-void pv_tensor_write_i32(pv_tensor *t, const int32_t *src) { write_any(t, HOST_I32, src); }
+void pv_tensor_write(pv_tensor *t, const float *src) { write_any(t, HOST_F32, src, false); }
+void pv_tensor_write_f64(pv_tensor *t, const double *src) { write_any(t, HOST_F64, src, false); }
+void pv_tensor_write_i32(pv_tensor *t, const int32_t *src) { write_any(t, HOST_I32, src, false); }
 bool pv_tensor_read(pv_tensor *t, float *dst) { return read_any(t, HOST_F32, dst); }
 bool pv_tensor_read_f64(pv_tensor *t, double *dst) { return read_any(t, HOST_F64, dst); }
 bool pv_tensor_read_i32(pv_tensor *t, int32_t *dst) { return read_any(t, HOST_I32, dst); }

@@ -38,6 +38,12 @@ static int compute_family(const struct vk_loader *l, VkPhysicalDevice p, uint32_
     return best;
 }
 
+static uint32_t least3(const uint32_t v[3])
+{
+    uint32_t a = v[0] < v[1] ? v[0] : v[1];
+    return a < v[2] ? a : v[2];
+}
+
 static bool describe(const struct vk_loader *l, VkPhysicalDevice p, struct pv_dev_info *o)
 {
     VkPhysicalDeviceProperties2 basic = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
@@ -82,8 +88,7 @@ static bool describe(const struct vk_loader *l, VkPhysicalDevice p, struct pv_de
         .memory = heap, .max_alloc = m3.maxMemoryAllocationSize,
         .max_binding = lim->maxStorageBufferRange - (uint64_t)align,
         .max_wg = lim->maxComputeWorkGroupInvocations, .local_bytes = lim->maxComputeSharedMemorySize,
-        .bind_align = align, .max_groups = lim->maxComputeWorkGroupCount[0] < lim->maxComputeWorkGroupCount[1]
-            ? lim->maxComputeWorkGroupCount[0] : lim->maxComputeWorkGroupCount[1],
+        .bind_align = align, .max_groups = least3(lim->maxComputeWorkGroupCount),
         .subgroup = sub.subgroupSize, .fp64 = feat.features.shaderFloat64};
     return true;
 }
