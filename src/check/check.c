@@ -20,10 +20,12 @@ struct pv_check {
     int index;
     struct pv_rng rng;
     double loosen;
-    bool bad;
+    bool bad, small;
+    const struct pv_check_opts *opts;
     int num_in, num_out, num_keep;
-    struct { pv_tensor *t; int flags; } in[MAX_IN];
+    struct { pv_tensor *t; int flags; double *v; } in[MAX_IN];      /* v: what was written */
     struct { pv_tensor *t; int flags; const char *name; } out[MAX_OUT];
+    bool seeded[MAX_OUT];           /* a gradient entered there, in the last run with backward */
     pv_tensor *keep[MAX_KEEP];
     /* finite differences: add `step` to element `at` of input `which` */
     int fd_input;
@@ -36,6 +38,7 @@ struct pv_check {
 
 pv_tape *pv_ck_tape(struct pv_check *k) { return k->tape; }
 int pv_ck_case(const struct pv_check *k) { return k->index; }
+bool pv_ck_small(const struct pv_check *k) { return k->small; }
 
 int pv_ck_int(struct pv_check *k, int lo, int hi)
 {
@@ -49,6 +52,8 @@ double pv_ck_uniform(struct pv_check *k, double lo, double hi)
 
 void pv_ck_sides(struct pv_check *k, int dims, int most, int s[3])
 {
+    if (k->small && most > 4)
+        most = 4;
     for (int i = 0; i < 3; i++)
         s[i] = pv_ck_int(k, 1, most);
     int one = pv_ck_int(k, 0, 5);
@@ -81,7 +86,9 @@ pv_tensor *pv_ck_values(struct pv_check *k, struct pv_shape h, enum pv_dtype typ
     if (k->num_in == k->fd_input)
         own[k->fd_at] += k->fd_step;
     pv_tensor_write_f64(t, own);
-    pv_free(own);
+    k->in[k->num_in].v = own;
+    if (k->opts && k->opts->input)
+        k->opts->input(k->opts->user, k->op->name, k->index, t);
     t->needs_grad = flags & PV_CK_GRAD;
     k->in[k->num_in].t = t;
     k->in[k->num_in++].flags = flags;
@@ -128,7 +135,7 @@ void pv_ck_output(struct pv_check *k, const char *name, pv_tensor *t, int flags)
 static bool border_zero(pv_tensor *t)
 {
     const struct pv_shape *h = &t->h;
-    if (h->layout != PV_BLOCKED || pv_dev_is_ref(t->dev))
+    if (h->layout != PV_BLOCKED || pv_dev_is_ref(t->dev) || pv_dev_failed(t->dev))
         return true;
     int64_t n = pv_shape_stored(h), bad = -1;
     float *v = pv_alloc(sizeof *v * (size_t)n);
@@ -163,11 +170,37 @@ static void add_result(struct pv_check *k, const char *name, pv_tensor *t)
     }
 }
 
+/* Inputs that are no outputs (as running statistics are) must hold what was written. */
+static void check_inputs(struct pv_check *k)
+{
+    for (int i = 0; i < k->num_in; i++) {
+        pv_tensor *t = k->in[i].t;
+        bool output = false;
+        for (int j = 0; j < k->num_out; j++)
+            output = output || k->out[j].t == t;
+        const int64_t n = pv_shape_count(&t->h);
+        double *v = pv_alloc(sizeof *v * (size_t)n);
+        if (!output && pv_tensor_read_f64(t, v))
+            for (int64_t j = 0; j < n && !k->bad; j++) {
+                double was = pv_dev_is_ref(t->dev) ? k->in[i].v[j] : (float)k->in[i].v[j];
+                if (v[j] != was && !(isnan(v[j]) && isnan(was)))
+                    k->bad = !pv_fail(PV_FAULT_DEVICE, "%s case %d: input %d was changed at %lld: %.9g, it was %.9g",
+                                      k->op->name, k->index, i, (long long)j, v[j], was);
+            }
+        pv_free(v);
+        if (!border_zero(t))
+            k->bad = !pv_fail(PV_FAULT_DEVICE, "%s case %d: border or spare lanes of input %d are not zero",
+                              k->op->name, k->index, i);
+    }
+}
+
 static void release(struct pv_check *k)
 {
     pv_tape_clear(k->tape);
-    for (int i = 0; i < k->num_in; i++)
+    for (int i = 0; i < k->num_in; i++) {
         pv_tensor_put(&k->in[i].t);
+        pv_free(k->in[i].v);
+    }
     for (int i = 0; i < k->num_out; i++)
         pv_tensor_put(&k->out[i].t);
     for (int i = 0; i < k->num_keep; i++)
@@ -204,6 +237,7 @@ static bool run_case(struct pv_check *k, uint64_t seed, bool backward, bool accu
         pv_tensor *dy[MAX_OUT] = {NULL}, *out[MAX_OUT];
         for (int i = 0; i < k->num_out; i++) {
             out[i] = k->out[i].t;
+            k->seeded[i] = !(k->out[i].flags & PV_CK_NO_DY) && out[i]->needs_grad;
             if (k->out[i].flags & PV_CK_NO_DY || !out[i]->needs_grad)
                 continue;
             dy[i] = pv_tensor_new(k->tape->dev, out[i]->h, PV_F32);
@@ -229,12 +263,15 @@ static bool run_case(struct pv_check *k, uint64_t seed, bool backward, bool accu
                 if (k->in[i].t->grad && k->in[i].t->grad_valid)
                     add_result(k, in_names[i % (int)PV_COUNT(in_names)], k->in[i].t->grad);
                 else
-                    k->bad = !pv_fail(PV_FAULT_INTERNAL, "%s: no gradient for input %d", k->op->name, i) || true;
+                    k->bad = !pv_fail(PV_FAULT_DEVICE, "%s case %d: no gradient for input %d", k->op->name,
+                                      k->index, i);
             }
     } else if (!k->bad) {
         for (int i = 0; i < k->num_out; i++)
             add_result(k, k->out[i].name, k->out[i].t);
     }
+    if (!k->bad)
+        check_inputs(k);
     if (!pv_dev_guard_check(k->tape->dev))
         k->bad = true;
     release(k);
@@ -248,11 +285,14 @@ static void free_results(struct pv_check *k)
     k->num_res = 0;
 }
 
-/* Relative error: the larger of |a - b|_2 / |b|_2 and max |a - b| / max |b|. NaN anywhere gives infinity. */
+/* Relative error: the larger of |a - b|_2 / |b|_2 and max |a - b| / max |b|. NaN anywhere gives infinity, and so does
+ * an infinite value where the other is not the same. */
 static double error_of(const struct value *a, const struct value *b)
 {
     double d2 = 0, b2 = 0, dm = 0, bm = 0;
     for (int64_t i = 0; i < b->n; i++) {
+        if (isinf(b->v[i]) && a->v[i] == b->v[i])
+            continue;
         double d = fabs(a->v[i] - b->v[i]), m = fabs(b->v[i]);
         if (!(d <= 1e300))
             return INFINITY;
@@ -326,16 +366,36 @@ static bool device_case(struct pv_check *d, struct pv_check *r, uint64_t seed, d
     return ok;
 }
 
-/* Sum over outputs of <output, dy> with the dy of run_case. */
-static double objective(const struct pv_check *k, uint64_t seed)
+/* Sum over outputs of <b - a, dy> with the dy of run_case. (Differences first: a large sum beside a small mean would
+ * drown it.) */
+static double change(const struct pv_check *a, const struct pv_check *b, uint64_t seed)
 {
-    struct pv_rng grng = pv_rng_make(seed, pv_stream("gradients", (uint64_t)k->index, 0));
+    struct pv_rng grng = pv_rng_make(seed, pv_stream("gradients", (uint64_t)a->index, 0));
     double sum = 0;
-    for (int i = 0; i < k->num_res; i++)
-        if (k->res[i].name && strncmp(k->res[i].name, "d(", 2) && !k->res[i].exact && k->res[i].name[0] != '-')
-            for (int64_t j = 0; j < k->res[i].n; j++)
-                sum += k->res[i].v[j] * (float)(2 * pv_rng_uniform(&grng) - 1);
+    for (int i = 0; i < a->num_res; i++)
+        for (int64_t j = 0; a->seeded[i] && j < a->res[i].n; j++)
+            sum += (b->res[i].v[j] - a->res[i].v[j]) * (float)(2 * pv_rng_uniform(&grng) - 1);
     return sum;
+}
+
+/* Central difference of the objective by element `at` of an input; false if a run fails. */
+static bool central(struct pv_check *k, uint64_t seed, int input, int64_t at, double *fd)
+{
+    const double h = 1e-6;
+    k->fd_input = input;
+    k->fd_at = at;
+    k->fd_step = -h;
+    bool ok = run_case(k, seed, false, false);
+    struct pv_check low = *k;
+    k->num_res = 0;
+    k->fd_step = h;
+    ok = ok && run_case(k, seed, false, false);
+    if (ok)
+        *fd = change(&low, k, seed) / (2 * h);
+    free_results(&low);
+    free_results(k);
+    k->fd_input = -1;
+    return ok;
 }
 
 static bool fd_case(struct pv_check *k, uint64_t seed, double *worst)
@@ -362,18 +422,9 @@ static bool fd_case(struct pv_check *k, uint64_t seed, double *worst)
             scale = fabs(grads[g].v[i]) > scale ? fabs(grads[g].v[i]) : scale;
         for (int j = 0; j < 6 && ok; j++) {
             int64_t at = pv_rng_below(&pick, (uint32_t)grads[g].n);
-            double f[2];
-            const double h = 1e-6;
-            for (int side = 0; side < 2 && ok; side++) {
-                k->fd_input = inputs[g];
-                k->fd_at = at;
-                k->fd_step = side ? h : -h;
-                ok = run_case(k, seed, false, false);
-                f[side] = objective(k, seed);
-                free_results(k);
-            }
-            k->fd_input = -1;
-            double fd = (f[1] - f[0]) / (2 * h), err = fabs(fd - grads[g].v[at]) / scale;
+            double fd = 0;
+            ok = central(k, seed, inputs[g], at, &fd);
+            double err = fabs(fd - grads[g].v[at]) / scale;
             *worst = err > *worst ? err : *worst;
             if (ok && !(err <= 2e-4))
                 ok = pv_fail(PV_FAULT_INTERNAL, "%s case %d: %s[%lld] is %.9g, central difference %.9g",
@@ -385,7 +436,68 @@ static bool fd_case(struct pv_check *k, uint64_t seed, double *worst)
     return ok;
 }
 
+/* ---- all cases ---- */
+
 static bool wanted(const char *op, const char *part) { return !part || strstr(op, part) != NULL; }
+
+/* How to run a failed case again. */
+static void say_again(const struct pv_check_opts *o, const pv_dev *dev, const char *op, const char *impl, int number)
+{
+    const struct pv_dev_opts *d = pv_dev_get_opts(dev);
+    const struct pv_limits *l = &d->lower;
+    struct pv_str s = {0};
+    pv_str_addf(&s, "protovox selftest --device %s --op %s --case %d --seed %llu", pv_dev_get_info(dev)->id, op, number,
+                (unsigned long long)o->seed);
+    if (d->force_class)
+        pv_str_addf(&s, " --class %s", d->force_class);
+    if (impl)
+        pv_str_addf(&s, " --impl %s", impl);
+    if (o->small)
+        pv_str_addf(&s, " --small");
+    const struct { const char *name; uint64_t v; } lower[] = {{"binding", l->max_binding}, {"alloc", l->max_alloc},
+        {"memory", l->memory}, {"wg", l->max_wg}, {"local", l->local_bytes}, {"groups", l->max_groups}};
+    for (size_t i = 0, n = 0; i < PV_COUNT(lower); i++)
+        if (lower[i].v)
+            pv_str_addf(&s, "%s%s=%llu", n++ ? "," : " --limit ", lower[i].name, (unsigned long long)lower[i].v);
+    pv_log(PV_LOG_ERROR, "  again with: %s", s.text);
+    pv_str_free(&s);
+}
+
+struct runner { const struct pv_check_opts *o; pv_dev *dev; pv_tape *rt, *dt; };
+
+static bool one_case(const struct runner *w, const struct pv_check_op *op, const char *impl, int number, double *worst)
+{
+    const struct pv_check_opts *o = w->o;
+    struct pv_check r = {.tape = w->rt, .op = op, .index = number, .fd_input = -1, .small = o->small, .opts = o}, d = r;
+    d.tape = w->dt;
+    d.opts = NULL;
+    w->dt->force_impl = impl;
+    pv_fault_clear();
+    bool ok = o->finite_differences ? fd_case(&r, o->seed, worst) : device_case(&d, &r, o->seed, worst);
+    if (!ok)
+        say_again(o, w->dev, op->name, impl, number);
+    return ok;
+}
+
+static void one_op(const struct runner *w, const struct pv_check_op *op, const char *impl, struct pv_check_result *sum)
+{
+    const struct pv_check_opts *o = w->o;
+    int passed = 0, failed = 0;
+    double worst = 0;
+    uint64_t t0 = pv_clock_ns();
+    for (int c = 0; c < pv_max(o->cases, op->fixed); c++)
+        if ((o->only_case < 0 || c == o->only_case) && !pv_dev_failed(w->dev)) {
+            bool ok = one_case(w, op, impl, c, &worst);
+            passed += ok;
+            failed += !ok;
+            if (pv_dev_failed(w->dev))
+                pv_log(PV_LOG_ERROR, "  the device does no more work: what follows is not checked");
+        }
+    sum->passed += passed;
+    sum->failed += failed;
+    if (o->row && passed + failed)
+        o->row(o->user, op->name, impl, passed, failed, worst, (double)(pv_clock_ns() - t0) * 1e-9);
+}
 
 struct pv_check_result pv_check_run(pv_dev *dev, const struct pv_check_opts *o)
 {
@@ -393,40 +505,21 @@ struct pv_check_result pv_check_run(pv_dev *dev, const struct pv_check_opts *o)
     pv_dev *refdev = pv_dev_open("ref:0", &(struct pv_dev_opts){.guard = true, .poison = true});
     if (!refdev)
         return (struct pv_check_result){0, 1};
-    pv_tape *rt = pv_tape_new(refdev), *dt = pv_tape_new(dev);
-    for (int f = 0; pv_check_families[f]; f++)
-        for (int i = 0; pv_check_families[f][i]; i++) {
-            const struct pv_check_op *op = pv_check_families[f][i];
-            if (!wanted(op->name, o->op))
+    const struct runner w = {o, dev, pv_tape_new(refdev), pv_tape_new(dev)};
+    const struct pv_check_family *list = o->families ? o->families : pv_check_families;
+    for (int f = 0; list[f].name; f++)
+        for (int i = 0; list[f].ops[i]; i++) {
+            const struct pv_check_op *op = list[f].ops[i];
+            if ((o->family && !pv_streq(o->family, list[f].name)) || !wanted(op->name, o->op))
                 continue;
-            for (int m = 0; m == 0 || (op->impls && op->impls[m] && !o->finite_differences); m++) {
-                const char *impl = op->impls && !o->finite_differences ? op->impls[m] : NULL;
-                int passed = 0, failed = 0;
-                double worst = 0;
-                uint64_t t0 = pv_clock_ns();
-                for (int c = 0; c < pv_max(o->cases, op->fixed); c++) {
-                    if ((o->only_case >= 0 && c != o->only_case) || pv_dev_failed(dev))
-                        continue;
-                    struct pv_check r = {.tape = rt, .op = op, .index = c, .fd_input = -1}, d = r;
-                    d.tape = dt;
-                    dt->force_impl = impl;
-                    pv_fault_clear();
-                    bool ok = o->finite_differences ? fd_case(&r, o->seed, &worst)
-                                                    : device_case(&d, &r, o->seed, &worst);
-                    passed += ok;
-                    failed += !ok;
-                    if (!ok)
-                        pv_log(PV_LOG_ERROR, "  again with: protovox selftest --device %s --op %s --case %d "
-                               "--seed %llu%s%s", o->finite_differences ? "ref:0" : pv_dev_get_info(dev)->id,
-                               op->name, c, (unsigned long long)o->seed, impl ? " --impl " : "",
-                               impl ? impl : "");
-                }
-                sum.passed += passed;
-                sum.failed += failed;
-                if (o->row && passed + failed)
-                    o->row(o->user, op->name, impl, passed, failed, worst, (double)(pv_clock_ns() - t0) * 1e-9);
-            }
+            if (!op->impls || o->finite_differences)
+                one_op(&w, op, NULL, &sum);
+            else
+                for (int m = 0; op->impls[m]; m++)
+                    if (!o->impl || pv_streq(o->impl, op->impls[m]))
+                        one_op(&w, op, op->impls[m], &sum);
         }
+    pv_tape *rt = w.rt, *dt = w.dt;
     pv_tape_free(&rt);
     pv_tape_free(&dt);
     pv_dev_close(&refdev);

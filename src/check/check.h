@@ -5,9 +5,9 @@
  * An op's body builds one case through the op's public call: it draws sizes, makes inputs and registers
  * outputs. The engine runs the body on ref:0 and on the device with the same draws and inputs, walks the tape
  * back from random output gradients, and compares outputs and input gradients. Per case: outputs and memory
- * start as NaN, guard zones lie around every buffer, borders and spare lanes must stay zero, gradients are
- * checked written and accumulated, and a second run must give the same bits. On ref:0 alone, gradients are
- * checked against central differences. */
+ * start as NaN, guard zones lie around every buffer, borders and spare lanes must stay zero, inputs must keep
+ * their values, gradients are checked written and accumulated, and a second run must give the same bits. On
+ * ref:0 alone, gradients are checked against central differences. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -23,16 +23,18 @@ struct pv_check_op {
     double tol_grad;                /* the same for gradients */
     const char *const *impls;       /* implementations to force in turn, NULL-terminated; NULL: none */
 };
-/* NULL-terminated; one list per op family in check/NAME.c, joined in check/list.c. */
-extern const struct pv_check_op *const *const pv_check_families[];
+/* A NULL-terminated list per family in check/NAME.c, joined in check/list.c, which a row of NULL ends. */
+struct pv_check_family { const char *name; const struct pv_check_op *const *ops; };
+extern const struct pv_check_family pv_check_families[];
 
 /* ---- for bodies ---- */
 enum { PV_CK_GRAD = 1, PV_CK_NO_DY = 2 };
 pv_tape *pv_ck_tape(struct pv_check *k);
 int pv_ck_case(const struct pv_check *k);               /* case number, from 0 */
+bool pv_ck_small(const struct pv_check *k);             /* slow device: sizes of a few voxels and channels */
 int pv_ck_int(struct pv_check *k, int lo, int hi);      /* uniform in [lo, hi] */
 double pv_ck_uniform(struct pv_check *k, double lo, double hi);
-/* Random spatial sizes of at most `most` voxels per side; with probability a half one side is 1. */
+/* Random spatial sizes of at most `most` voxels per side (small: 4); with probability a half one side is 1. */
 void pv_ck_sides(struct pv_check *k, int dims, int most, int s[3]);
 /* Inputs, uniform in [lo, hi); borrowed. PV_CK_GRAD: its gradient is checked. */
 pv_tensor *pv_ck_input(struct pv_check *k, struct pv_shape h, double lo, double hi, int flags);
@@ -48,12 +50,18 @@ void pv_ck_loosen(struct pv_check *k, double factor);
 
 /* ---- running ---- */
 struct pv_check_opts {
+    const struct pv_check_family *families;     /* NULL: pv_check_families */
+    const char *family;             /* name, NULL = all */
     const char *op;                 /* name or part of it, NULL = all */
+    const char *impl;               /* only this implementation of the ops that have several */
     int cases;                      /* per op, at least the fixed ones */
     int only_case;                  /* -1 = all */
     uint64_t seed;
+    bool small;                     /* pv_ck_small() */
     bool finite_differences;        /* check ref:0 by itself instead of a device */
     void (*row)(void *user, const char *op, const char *impl, int passed, int failed, double worst, double s);
+    /* Every input of the first run of every case; may be NULL. */
+    void (*input)(void *user, const char *op, int number, const pv_tensor *t);
     void *user;
 };
 struct pv_check_result { int passed, failed; };

@@ -14,17 +14,17 @@ extern const struct pv_check_op *const pv_check_loss[];
 extern const struct pv_check_op *const pv_check_reduce[];
 extern const struct pv_check_op *const pv_check_map[];
 
-const struct pv_check_op *const *const pv_check_families[] = {
-    pv_check_conv,
-    pv_check_norm,
-    pv_check_optim,
-    pv_check_proto,
-    pv_check_shape,
-    pv_check_resize,
-    pv_check_gather,
-    pv_check_softmax,
-    pv_check_loss,
-    pv_check_reduce,
-    pv_check_map,
-    NULL,
+const struct pv_check_family pv_check_families[] = {
+    {"conv", pv_check_conv},
+    {"norm", pv_check_norm},
+    {"optim", pv_check_optim},
+    {"proto", pv_check_proto},
+    {"shape", pv_check_shape},
+    {"resize", pv_check_resize},
+    {"gather", pv_check_gather},
+    {"softmax", pv_check_softmax},
+    {"loss", pv_check_loss},
+    {"reduce", pv_check_reduce},
+    {"map", pv_check_map},
+    {NULL, NULL},
 };
