@@ -31,6 +31,9 @@ pv_net *pv_net_new(pv_dev *dev, const struct pv_net_config *c)
     if (c->classes < 2 || c->channels < 1 || c->channels > 8 || c->filters < 1)
         return pv_fail_null(PV_FAULT_USAGE, "a network needs 1 to 8 image channels, 2 or more classes and filters; "
                             "got %d, %d, %d", c->channels, c->classes, c->filters);
+    if (kind->dims && c->dims != kind->dims)
+        return pv_fail_null(PV_FAULT_USAGE, "%s is a network for %dD data, not %dD (net.dims)", kind->name, kind->dims,
+                            c->dims);
     pv_net *n = pv_new(pv_net);
     n->kind = kind;
     n->c = *c;

@@ -9,20 +9,22 @@ enum { PV_NET_LEVELS = 5 };
 
 struct pv_net_config {
     char name[16];              /* row of pv_net_kinds: "vnet" */
-    int dims;                   /* 3, or 2 for unet2d */
+    int dims;                   /* 3 or 2 */
     int channels, classes;      /* of the image; of the logits, background included */
     int filters;                /* at full resolution, 16 in all papers */
     int patch[3];               /* only networks whose parameters depend on it use it */
-    double dropout;             /* probability; 0: no dropout layers */
+    /* Probability at the V-Net's two places. unet3d takes 0.6 of it, unet2d 0.1 to 1 of it by level: 0.5 gives what
+     * the papers use. 0: no dropout layers. */
+    double dropout;
     bool heads;                 /* deep-supervision heads */
     enum pv_init_scheme init;
     uint64_t seed;
     char label[32];             /* distinguishes initialisations of equal networks: "student", "b" */
 };
 
-/* Feature maps, BLOCKED. UP1..UP4: after the skip addition of each decoder step, from 1/8 to full resolution;
- * DEC1..DEC4: output of the decoder block behind it (DEC4 after its dropout). methods.md 1.1: x5_up..x8_up and
- * x6..x9. */
+/* Feature maps, BLOCKED. UP1..UP4: after the skip addition (U-Nets: concatenation) of each decoder step, from 1/8 to
+ * full resolution; DEC1..DEC4: output of the decoder block behind it (DEC4 after its dropout). methods.md 1.1:
+ * x5_up..x8_up and x6..x9. */
 enum pv_feat { PV_FEAT_UP1, PV_FEAT_UP2, PV_FEAT_UP3, PV_FEAT_UP4, PV_FEAT_DEC1, PV_FEAT_DEC2, PV_FEAT_DEC3,
                PV_FEAT_DEC4, PV_FEATS };
 #define PV_WANT(f) (1u << (f))
@@ -31,7 +33,8 @@ enum pv_feat { PV_FEAT_UP1, PV_FEAT_UP2, PV_FEAT_UP3, PV_FEAT_UP4, PV_FEAT_DEC1,
 struct pv_net_out {
     pv_tensor *logits;                  /* PLAIN [n][classes][...] */
     pv_tensor *feat[PV_FEATS];          /* the wanted ones */
-    pv_tensor *heads[3];                /* with config.heads: logits at 1/8, 1/4, 1/2 */
+    pv_tensor *heads[3];                /* with config.heads: logits at 1/8, 1/4, 1/2; of the maps after the skip
+                                           additions (V-Net decoder), of the decoder's outputs (U-Nets) */
 };
 void pv_net_out_free(struct pv_net_out *o);
 
@@ -45,6 +48,7 @@ struct pv_net_kind {
     bool (*build)(pv_net *net);
     bool (*forward)(pv_net *net, pv_tape *t, pv_tensor *x, int flags, unsigned want, struct pv_net_out *out);
     int divisor[3];             /* patch sides must be multiples */
+    int dims;                   /* 2 or 3: the only ones; 0: both */
 };
 extern const struct pv_net_kind *const pv_net_kinds[];     /* nets.c, NULL-terminated */
 const struct pv_net_kind *pv_net_find(const char *name);   /* PV_FAULT_USAGE with the known names */

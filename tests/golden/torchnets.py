@@ -250,7 +250,7 @@ class Up3D(nn.Module):
 
 
 class UNet3D(nn.Module):
-    def __init__(self, filters=16, classes=2, channels=1, deconv=False):
+    def __init__(self, filters=16, classes=2, channels=1, deconv=False, heads=False):
         super().__init__()
         f = [filters << i for i in range(5)]
         for i in range(4):
@@ -259,9 +259,12 @@ class UNet3D(nn.Module):
         for i in (4, 3, 2, 1):
             setattr(self, f'up_concat{i}', Up3D(f[i], f[i - 1], deconv))
         self.final = nn.Conv3d(f[0], classes, 1)
+        for i in range(3 if heads else 0):
+            setattr(self, f'out_conv_ds{i + 1}', nn.Conv3d(f[3 - i], classes, 1))
+        self.with_heads = heads
 
     def forward(self, x):
-        skips, feat = [], {}
+        skips, feat, heads = [], {}, []
         for i in range(4):
             skips.append(getattr(self, f'conv{i + 1}')(x))
             x = F.max_pool3d(skips[-1], 2)
@@ -269,7 +272,9 @@ class UNet3D(nn.Module):
         for i in (4, 3, 2, 1):
             feat[f'up{5 - i}'], x = getattr(self, f'up_concat{i}')(skips[i - 1], x)
             feat[f'dec{5 - i}'] = x
-        return results(self.final(x), feat)
+            if self.with_heads and i > 1:
+                heads.append(getattr(self, f'out_conv_ds{5 - i}')(x))
+        return results(self.final(x), feat, heads)
 
 
 # ---- 2D U-Net (methods.md 1.4) ----
