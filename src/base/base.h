@@ -43,9 +43,12 @@ void pv_fail_quiet(bool on);
 enum pv_fault pv_fault_kind(void);
 const char *pv_fault_text(void);            /* "" if none; valid until the next fault */
 void pv_fault_clear(void);
+/* The same for the first fault that this thread raised since it cleared: what a library call reports. NONE and "" if
+ * it raised none (a helper thread may have). The text is cut at 2047 bytes and stays until this thread's next fault. */
+enum pv_fault pv_fault_mine(const char **text);
 
 /* ---- log ---- */
-enum pv_log_level { PV_LOG_ERROR, PV_LOG_WARN, PV_LOG_INFO, PV_LOG_DEBUG };
+enum pv_log_level { PV_LOG_NONE = -1, PV_LOG_ERROR, PV_LOG_WARN, PV_LOG_INFO, PV_LOG_DEBUG };
 void pv_log(enum pv_log_level level, const char *fmt, ...) PV_PRINTF(2, 3);
 #define pv_warn(...) pv_log(PV_LOG_WARN, __VA_ARGS__)
 #define pv_info(...) pv_log(PV_LOG_INFO, __VA_ARGS__)

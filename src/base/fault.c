@@ -13,6 +13,8 @@ static _Thread_local bool holding, quiet;
 
 static enum pv_fault first_kind;
 static char *first_text;
+static _Thread_local enum pv_fault my_kind;
+static _Thread_local char my_text[2048];
 
 static enum pv_log_level most = PV_LOG_INFO;
 static struct { void (*fn)(void *, enum pv_log_level, const char *); void *user; } sinks[MAX_SINKS];
@@ -101,6 +103,10 @@ bool pv_fail(enum pv_fault kind, const char *fmt, ...)
     va_end(args);
     if (!quiet)
         log_text(kind == PV_FAULT_STOPPED ? PV_LOG_INFO : PV_LOG_ERROR, text);
+    if (my_kind == PV_FAULT_NONE) {
+        my_kind = kind;
+        snprintf(my_text, sizeof my_text, "%s", text);
+    }
     bool entered = enter();
     if (first_kind == PV_FAULT_NONE) {
         first_kind = kind;
@@ -139,6 +145,13 @@ void pv_fault_clear(void)
     bool entered = enter();
     first_kind = PV_FAULT_NONE;     /* the text stays until the next fault */
     leave(entered);
+    my_kind = PV_FAULT_NONE;
+}
+
+enum pv_fault pv_fault_mine(const char **text)
+{
+    *text = my_kind != PV_FAULT_NONE ? my_text : "";
+    return my_kind;
 }
 
 void pv_log(enum pv_log_level level, const char *fmt, ...)

@@ -6,10 +6,8 @@
 
 #include "cli/cli.h"
 #include "data/file.h"
-#include "eval/components.h"
 #include "platform/platform.h"
-#include "train/batch.h"
-#include "train/infer.h"
+#include "train/predict.h"
 
 extern const struct pv_command pv_cmd_predict;
 
@@ -49,115 +47,22 @@ static bool collect(const struct args *a, struct pv_strs *files)
     return files->n > 0 || pv_fail(PV_FAULT_INPUT, "--input names no image files (.nii, .nii.gz, .h5)");
 }
 
-/* "CASE_0000" -> length of "CASE" and the channel; other names: the whole stem, -1. */
-static size_t case_length(const char *file, int *channel)
-{
-    const char *base = pv_path_base(file);
-    size_t n = pv_stem_length(base);
-    *channel = -1;
-    if (n > 5 && base[n - 5] == '_') {
-        int c = 0;
-        for (size_t i = n - 4; i < n; i++) {
-            if (base[i] < '0' || base[i] > '9')
-                return n;
-            c = c * 10 + base[i] - '0';
-        }
-        *channel = c;
-        return n - 5;
-    }
-    return n;
-}
-
-/* Reads all channels of a case into one volume. */
-static bool read_case(const char *file, int channel, int channels, const struct pv_read *rd, struct pv_volume *v)
-{
-    if (!pv_volume_read(file, PV_IMAGE, rd, v))
-        return false;
-    if (channel != 0 || v->channels == channels || channels == 1)
-        return true;
-    size_t n = pv_volume_voxels(v);
-    float *all = pv_alloc_big(sizeof(float) * n * (size_t)channels, file);
-    bool ok = all != NULL;
-    if (ok)
-        memcpy(all, v->image, sizeof(float) * n);
-    const char *base = pv_path_base(file);
-    size_t stem = pv_stem_length(base) - 4;
-    for (int c = 1; ok && c < channels; c++) {
-        char *next = pv_asprintf("%.*s%.*s%04d%s", (int)(base - file), file, (int)stem, base, c, base + stem + 4);
-        struct pv_volume w = {0};
-        ok = pv_volume_read(next, PV_IMAGE, rd, &w);
-        if (ok && memcmp(w.size, v->size, sizeof w.size))
-            ok = pv_fail(PV_FAULT_INPUT, "%s does not have the size of %s", next, file);
-        if (ok)
-            memcpy(all + (size_t)c * n, w.image, sizeof(float) * n);
-        pv_volume_free(&w);
-        pv_free(next);
-    }
-    if (ok) {
-        pv_free_big(v->image);
-        v->image = all;
-        v->channels = channels;
-    } else {
-        pv_free_big(all);
-    }
-    return ok;
-}
-
-static bool write_probabilities(const char *path, const float *prob, int classes, const struct pv_volume *grid)
-{
-    struct pv_volume v = *grid;
-    v.channels = classes;
-    v.image = (float *)(uintptr_t)prob;
-    v.label = NULL;
-    return pv_volume_write(path, PV_IMAGE, &v);
-}
-
 static bool one(const struct args *a, struct pv_model *const *m, int num, const char *file)
 {
-    int channel, s[3], classes = m[0]->run->net.classes;
-    size_t len = case_length(file, &channel);
+    int channel;
+    size_t len = pv_case_name(file, &channel);
     if (channel > 0)
         return true;            /* read with channel 0 */
     char *out = pv_asprintf("%s/%.*s.nii.gz", a->out, (int)len, pv_path_base(file));
     char *pout = pv_asprintf("%s/%.*s_prob.nii.gz", a->out, (int)len, pv_path_base(file));
-    struct pv_load load = pv_config_load(m[0]->config);
-    struct pv_volume v = {0}, grid;
-    float *prob = NULL;
-    uint8_t *label = NULL;
-    bool ok = true;
-    if (!a->again && pv_file_exists(out)) {
-        pv_info("%s is there already", out);
-        goto done;
+    bool ok = true, there = !a->again && pv_file_exists(out);
+    if (!there) {
+        struct pv_infer_opts o = {.gaussian = -1, .largest = (int)a->largest, .mirror = a->mirror, .quiet = a->quiet};
+        memcpy(o.stride, a->stride, sizeof o.stride);
+        ok = pv_predict_case(m, num, file, out, a->probabilities ? pout : NULL, &o);
     }
-    ok = read_case(file, channel, m[0]->run->net.channels, &load.read, &v);
-    if (!ok)
-        goto done;
-    grid = v;                   /* size and geometry of the file, before preparation changes them */
-    grid.image = NULL;
-    struct pv_infer_opts o = {.gaussian = -1, .largest = -1, .mirror = a->mirror, .quiet = a->quiet};
-    memcpy(o.stride, a->stride, sizeof o.stride);
-    ok = pv_infer_volume(m, num, pv_path_base(file), NULL, &v, &o, &prob, s);
-    if (!ok)
-        goto done;
-    size_t n = (size_t)s[0] * (size_t)s[1] * (size_t)s[2];
-    label = pv_alloc_big(n, "labels");
-    ok = label != NULL;
-    if (!ok)
-        goto done;
-    pv_slide_labels(prob, classes, n, label);
-    int largest = a->largest >= 0 ? (int)a->largest
-                                  : (int)pv_json_num(pv_json_get(m[0]->config, "eval"), "largest", 0);
-    if (largest)
-        ok = pv_keep_largest_classes(label, s, classes, largest);
-    grid.label = label;
-    ok = ok && pv_volume_write(out, PV_LABEL, &grid) &&
-         (!a->probabilities || write_probabilities(pout, prob, classes, &grid));
     if (ok)
-        pv_info("%s", out);
-done:
-    pv_free_big(prob);
-    pv_free_big(label);
-    pv_volume_free(&v);
+        pv_info("%s%s", out, there ? " is there already" : "");
     pv_free(out);
     pv_free(pout);
     return ok;

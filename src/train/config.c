@@ -239,6 +239,8 @@ pv_json *pv_config_resolve(const struct pv_config_args *a)
         goto error;
     if (file)
         pv_json_merge(c, file);
+    if (a->over)
+        pv_json_merge(c, a->over);
     pv_json_set_str(c, "preset", preset);
     pv_json_set_str(c, "method", method);
     if (a->net)

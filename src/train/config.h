@@ -11,6 +11,7 @@ struct pv_config_args {
     const char *preset;             /* name or path of a .json; NULL: "auto" */
     const char *method, *net;       /* NULL: the preset's, "sup", "vnet" */
     const char *file;               /* --config; NULL: none */
+    const pv_json *over;            /* settings like those of file, over them; NULL: none */
     int64_t labeled, iters, batch, seed;    /* < 0: the preset's. batch: labelled and unlabelled each */
     int patch[3];                   /* [0] == 0: the preset's */
     const char *const *sets;        /* "a.b=c" */

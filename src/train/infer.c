@@ -102,17 +102,18 @@ done:
     return out;
 }
 
-struct show { const char *what; bool quiet; };
+struct show { const char *what; const struct pv_infer_opts *o; bool stopped; };
 
 static bool progress(void *user, int64_t done, int64_t total)
 {
-    const struct show *s = user;
-    if (!s->quiet && s->what && pv_is_tty(stderr)) {
+    struct show *s = user;
+    if (!s->o->quiet && s->what && pv_is_tty(stderr)) {
         fprintf(stderr, "\r\033[K%s: window %lld/%lld%s", s->what, (long long)done, (long long)total,
                 done == total ? "\r\033[K" : "");
         fflush(stderr);
     }
-    return !pv_stop_requested();
+    s->stopped = pv_stop_requested() || (s->o->progress && !s->o->progress(s->o->user, done, total));
+    return !s->stopped;
 }
 
 static unsigned mirror_axes(const char *text)
@@ -145,7 +146,7 @@ bool pv_infer_volume(struct pv_model *const *m, int num, const char *what, char 
     if (!prep || !pv_prep_apply(prep, what, channel_names, vol, &map))
         return false;
     struct ensemble e = {m, num};
-    struct show s = {what, o->quiet};
+    struct show s = {.what = what, .o = o};
     struct pv_slide_params p = {.dims = net->dims, .channels = net->channels, .classes = net->classes,
         .batch = o->batch > 0 ? o->batch : (int)pv_json_num(ev, "batch", 4),
         .gaussian = o->gaussian >= 0 ? o->gaussian : pv_json_flag(ev, "gaussian", false),
@@ -159,7 +160,7 @@ bool pv_infer_volume(struct pv_model *const *m, int num, const char *what, char 
     size_t n = pv_volume_voxels(vol);
     float *own = pv_alloc_big(sizeof(float) * n * (size_t)net->classes, "probabilities");
     bool ok = own && pv_slide(m[0]->run->dev, vol->image, vol->size, &p, own);
-    if (!ok && own && pv_stop_requested() && pv_fault_kind() == PV_FAULT_NONE)
+    if (!ok && own && s.stopped && pv_fault_kind() == PV_FAULT_NONE)
         pv_fail(PV_FAULT_STOPPED, "interrupted while predicting %s", what);
     memcpy(file_size, map.size, sizeof map.size);
     if (ok && !is_identity(&map, vol->size)) {

@@ -27,6 +27,8 @@ struct pv_infer_opts {
     int largest;                /* -1: the configuration's */
     bool quiet;
     const char *what;           /* for the progress line; may be NULL */
+    bool (*progress)(void *user, int64_t done, int64_t total);  /* windows; false stops; may be NULL */
+    void *user;
 };
 
 /* Mean probabilities of an ensemble on the grid of the volume as it was read. vol is prepared in place (image only).

@@ -29,6 +29,35 @@ static void first_fault_is_kept(void **state)
     UNIT_FAILS(PV_FAULT_USAGE, longer, pv_fail(PV_FAULT_USAGE, "%s", longer));
 }
 
+static void fail_elsewhere(void *arg)
+{
+    const char *text;
+    pv_fail_quiet(true);
+    pv_fail(PV_FAULT_DEVICE, "elsewhere");
+    *(bool *)arg = pv_fault_mine(&text) == PV_FAULT_DEVICE && pv_streq(text, "elsewhere");
+}
+
+static void faults_of_a_thread(void **state)
+{
+    const char *text;
+    bool theirs = false;
+    pv_fault_clear();
+    pv_thread *t = pv_thread_start(fail_elsewhere, &theirs);
+    pv_thread_join(&t);
+    assert_true(theirs);
+    assert_int_equal(pv_fault_mine(&text), PV_FAULT_NONE);
+    assert_string_equal(text, "");
+    pv_fail_quiet(true);
+    pv_fail(PV_FAULT_INPUT, "here");
+    pv_fail(PV_FAULT_USAGE, "later");
+    pv_fail_quiet(false);
+    assert_int_equal(pv_fault_mine(&text), PV_FAULT_INPUT);
+    assert_string_equal(text, "here");
+    assert_string_equal(pv_fault_text(), "elsewhere");
+    pv_fault_clear();
+    assert_int_equal(pv_fault_mine(&text), PV_FAULT_NONE);
+}
+
 struct heard { struct pv_strs lines; int levels[4]; };
 
 static void hear(void *user, enum pv_log_level level, const char *line)
@@ -436,6 +465,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(first_fault_is_kept),
+        cmocka_unit_test(faults_of_a_thread),
         cmocka_unit_test(sinks_get_lines),
         cmocka_unit_test(threads_may_fail),
         cmocka_unit_test(memory),
