@@ -63,6 +63,7 @@ static int run(int argc, char **argv)
         {"lists", PV_OPT_STR, &ta.lists, "DIR", "folder of train.list, test.list (default: in the data set)"},
         {"config", PV_OPT_STR, &ca.file, "F.json", "settings that override the preset"},
         {"set", PV_OPT_LIST, &sets, "A.B=C", "one setting; may be repeated"},
+        {"init", PV_OPT_STR, &ca.init, "F", "start from these weights (.safetensors): see protovox convert"},
         {"resume", PV_OPT_FLAG, &ta.resume, NULL, "go on with the run in --out"},
         {"overwrite", PV_OPT_FLAG, &ta.overwrite, NULL, "replace the run in --out"},
         {"quiet", PV_OPT_FLAG, &ta.quiet, NULL, "no progress lines"},

@@ -186,7 +186,7 @@ bool pv_params_put(const pv_params *p, pv_st_writer *w, const char *prefix, bool
     return true;
 }
 
-static const struct pv_st_tensor *look_up(pv_st_file *f, const char *prefix, const char *name)
+const struct pv_st_tensor *pv_params_find(const pv_st_file *f, const char *prefix, const char *name)
 {
     const char *const before[] = {prefix, "", "encoder.", "decoder.", "module.", "module.encoder.",
                                   "module.decoder.", "model.", "student."};
@@ -214,7 +214,7 @@ bool pv_params_get(pv_params *p, pv_st_file *f, const char *prefix)
     bool ok = true;
     for (int i = 0; ok && i < p->num; i++) {
         const struct pv_param *q = &p->v[i];
-        const struct pv_st_tensor *t = look_up(f, prefix, q->name);
+        const struct pv_st_tensor *t = pv_params_find(f, prefix, q->name);
         if (!t) {
             ok = pv_fail(PV_FAULT_INPUT, "%s: there is no tensor '%s'; the file holds another network (check --net "
                          "and its options)", pv_st_path(f), q->name);

@@ -62,6 +62,8 @@ void pv_param_write(pv_params *p, int i, const float *src);
  * live until pv_st_write and is freed by the caller with pv_free. Also writes num_batches_tracked (0) where PyTorch
  * expects it if `torch`. */
 bool pv_params_put(const pv_params *p, pv_st_writer *w, const char *prefix, bool torch, void **keep);
+/* The tensor of parameter `name` under any of the names that pv_params_get tries; NULL, without a fault, if none. */
+const struct pv_st_tensor *pv_params_find(const pv_st_file *f, const char *prefix, const char *name);
 /* Reads them back. Names are tried with the prefix, then flat, then with "encoder." / "decoder." and "module."
  * in front; missing or differently shaped tensors are a fault that names file, tensor, both shapes. */
 bool pv_params_get(pv_params *p, pv_st_file *f, const char *prefix);

@@ -135,7 +135,7 @@ static bool known_keys(const pv_json *c, const pv_json *base, const char *prefix
 {
     for (size_t i = 0; i < pv_json_count(c); i++) {
         const char *key = pv_json_key_at(c, i);
-        static const char *const others[] = {"method", "preset", "version", "cases", "device", "command", "tuning"};
+        static const char *const others[] = {"method", "preset", "version", "cases", "device", "command", "tuning", "init"};
         bool top = prefix[0] == 0, other = false;
         for (size_t k = 0; top && k < PV_COUNT(others); k++)
             other = other || pv_streq(key, others[k]);
@@ -243,6 +243,8 @@ pv_json *pv_config_resolve(const struct pv_config_args *a)
         pv_json_merge(c, a->over);
     pv_json_set_str(c, "preset", preset);
     pv_json_set_str(c, "method", method);
+    if (a->init)
+        pv_json_set_str(c, "init", a->init);
     if (a->net)
         pv_json_path_set(c, "net.name", a->net);
     pv_json *train = pv_json_get(c, "train");

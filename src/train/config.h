@@ -10,6 +10,7 @@
 struct pv_config_args {
     const char *preset;             /* name or path of a .json; NULL: "auto" */
     const char *method, *net;       /* NULL: the preset's, "sup", "vnet" */
+    const char *init;               /* weights to start from; NULL: none */
     const char *file;               /* --config; NULL: none */
     const pv_json *over;            /* settings like those of file, over them; NULL: none */
     int64_t labeled, iters, batch, seed;    /* < 0: the preset's. batch: labelled and unlabelled each */

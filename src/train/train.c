@@ -15,6 +15,7 @@
 #include "train/config.h"
 #include "train/infer.h"
 #include "train/runlog.h"
+#include "train/weights.h"
 
 enum { MAX_LATE = 12 };
 
@@ -240,6 +241,12 @@ static bool write_config(pv_trainer *t)
     return ok;
 }
 
+static bool start_from(pv_trainer *t)
+{
+    const char *init = pv_json_str(t->config, "init", NULL);
+    return !init || pv_weights_read(t->run, init);
+}
+
 static bool restore(pv_trainer *t)
 {
     char *path = in_run(t, "latest.safetensors"), *final = in_run(t, "final.safetensors");
@@ -251,6 +258,7 @@ static bool restore(pv_trainer *t)
     }
     if (!pv_file_exists(path)) {
         pv_info("no checkpoint yet: the run starts from the beginning");
+        ok = start_from(t);
     } else if ((ok = pv_ckpt_load(t->run, path, &info))) {
         t->done = info.steps;
         t->seconds = info.seconds;
@@ -278,7 +286,7 @@ pv_trainer *pv_trainer_open(const struct pv_train_args *a)
     if (!ds || !pv_feed_open(&t->feed, ds, t->config, a->quiet))
         goto error;
     t->run = pv_run_new(a->dev, t->config, false);
-    if (!t->run || (a->resume && !restore(t)) || !write_config(t))
+    if (!t->run || !(a->resume ? restore(t) : start_from(t)) || !write_config(t))
         goto error;
     t->log = pv_train_log_open(a->out, t->done, a->quiet);
     if (!t->log)
@@ -318,6 +326,17 @@ void pv_trainer_close(pv_trainer **tp)
 
 struct pv_run *pv_trainer_run(pv_trainer *t) { return t->run; }
 int64_t pv_trainer_done(const pv_trainer *t) { return t->done; }
+
+bool pv_trainer_value(const pv_trainer *t, const char *name, double *value, int64_t *iter)
+{
+    for (int i = 0; i < t->last.n; i++)
+        if (pv_streq(t->last.name[i], name)) {
+            *value = t->last.value[i];
+            *iter = t->last.iter;
+            return true;
+        }
+    return false;
+}
 
 /* ---- stepping ---- */
 

@@ -32,6 +32,8 @@ pv_trainer *pv_trainer_open(const struct pv_train_args *a);     /* NULL after a 
 enum pv_train_state pv_trainer_step(pv_trainer *t);
 struct pv_run *pv_trainer_run(pv_trainer *t);
 int64_t pv_trainer_done(const pv_trainer *t);
+/* The newest logged value of a column of metrics.csv and its iteration (from 1); false if there is none yet. */
+bool pv_trainer_value(const pv_trainer *t, const char *name, double *value, int64_t *iter);
 void pv_trainer_close(pv_trainer **t);
 
 /* Opens, steps to the end, closes. */
