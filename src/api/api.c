@@ -35,7 +35,8 @@ bool pv_api_end(bool ok)
         text = pv_fault_text();
     }
     error.kind = kind == PV_FAULT_NONE ? PV_ERROR_INTERNAL : (enum pv_error_kind)kind;
-    snprintf(error.text, sizeof error.text, "%s", *text ? text : "the call failed; if the device has failed before, open it anew");
+    snprintf(error.text, sizeof error.text, "%s",
+             *text ? text : "the call failed; if the device has failed before, open it anew");
     return false;
 }
 
@@ -214,6 +215,7 @@ bool pv_phantoms_make(const char *dir, int train, int test, const int size[3], u
 {
     pv_api_begin();
     bool ok = (train >= 1 && test >= 0 && train + test <= 1000) ||
-              pv_fail(PV_FAULT_USAGE, "phantoms: 1 to 1000 cases, at least one for training; not %d and %d", train, test);
+              pv_fail(PV_FAULT_USAGE, "phantoms: 1 to 1000 cases, at least one for training; not %d and %d", train,
+                      test);
     return pv_api_end(ok && pv_phantom_write(dir, train, test, size, seed));
 }

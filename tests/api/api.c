@@ -12,7 +12,8 @@
 
 static int failures;
 
-#define CHECK(x) ((x) ? (void)0 : (failures++, (void)printf("FAILED line %d: %s; error '%s'\n", __LINE__, #x, pv_error())))
+#define CHECK(x) \
+    ((x) ? (void)0 : (failures++, (void)printf("FAILED line %d: %s; error '%s'\n", __LINE__, #x, pv_error())))
 
 static char dir[64];
 
@@ -214,7 +215,8 @@ static void prediction(pv_device *d)
     CHECK(pv_predict_file(p, in, out));
     pv_predictor_close(&p);
 
-    p = pv_predictor_open(d, in_dir("{\"run\": [\"%s/whole\", \"%s/parts\"], \"weights\": \"final\", \"mirror\": \"z\"}"));
+    p = pv_predictor_open(d, in_dir("{\"run\": [\"%s/whole\", \"%s/parts\"], \"weights\": \"final\", "
+                                    "\"mirror\": \"z\"}"));
     CHECK(p && pv_predict_array(p, image.image, image.size, NULL, own, prob));
     pv_predictor_close(&p);
     fails(!pv_predictor_open(d, in_dir("{\"run\": \"%s/whole\", \"weights\": \"latest\"}")), PV_ERROR_INPUT, "latest");
