@@ -367,10 +367,26 @@ static enum pv_train_state failed(pv_trainer *t)
     return PV_TRAIN_FAILED;
 }
 
+/* training.json: what the run cost. */
+static bool write_cost(pv_trainer *t)
+{
+    pv_json *j = pv_json_object();
+    pv_json_set_num(j, "iterations", (double)t->done);
+    pv_json_set_num(j, "seconds", t->seconds);
+    pv_json_set_num(j, "seconds_per_iteration", t->done ? t->seconds / (double)t->done : 0);
+    pv_json_set_num(j, "volume_passes", (double)t->run->volume_passes);
+    pv_json_set_num(j, "peak_bytes", (double)pv_dev_mem(t->a.dev).peak);
+    char *path = in_run(t, "training.json");
+    bool ok = pv_json_write(path, j);
+    pv_free(path);
+    pv_json_free(j);
+    return ok;
+}
+
 static enum pv_train_state finish(pv_trainer *t)
 {
     char *latest = in_run(t, "latest.safetensors");
-    bool ok = save(t, "final.safetensors");
+    bool ok = save(t, "final.safetensors") && write_cost(t);
     if (ok)
         pv_remove(latest);
     pv_free(latest);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Training a method on a data set into a run folder: config.json, log.txt, metrics.csv, TensorBoard events,
- * latest.safetensors, final.safetensors and, with a validation list, best.safetensors. */
+ * latest.safetensors, final.safetensors, training.json (what it cost) and, with a validation list,
+ * best.safetensors. */
 #ifndef TRAIN_TRAIN_H
 #define TRAIN_TRAIN_H
 
