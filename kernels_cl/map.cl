@@ -14,6 +14,15 @@ VF one_finite(VF x)
 #endif
 }
 
+/* The normal distribution function. */
+VF normal(VF x);
+VF normal(VF x)
+{
+    const VF u = fmin(fabs(x), (VF)(15.0f)) * 0.70710678f, t = 1.0f / (1.0f + 0.5f * u);
+    const VF tail = 0.5f * t * exp(MAP_ERFC_G(t) - u * u);
+    return select(tail, 1.0f - tail, x >= (VF)(0.0f));
+}
+
 VF apply(int op, VF x, VF y, VF z, float p, float q);
 VF apply(int op, VF x, VF y, VF z, float p, float q)
 {
@@ -57,6 +66,8 @@ VF apply(int op, VF x, VF y, VF z, float p, float q)
     case MAP_DROP: return select(x, zero, y != zero);
     case MAP_D_DIV: return -x * y / (z * z);
     case MAP_D_MIN: return x * (ONE_IF(y < z) + 0.5f * ONE_IF(y == z));
+    case MAP_GELU: return x * normal(x);
+    case MAP_D_GELU: return x * (normal(y) + 0.39894228f * y * exp(-0.5f * y * y));
     case MAP_D_MAX: return x * (ONE_IF(y > z) + 0.5f * ONE_IF(y == z));
     default: return select(z, y, x != zero);
     }

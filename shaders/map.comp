@@ -40,6 +40,14 @@ BUF_X(3, dst)
 #endif
 ARGS(a_map)
 
+// The normal distribution function.
+float normal(float x)
+{
+    float u = min(abs(x), 15.0) * 0.70710678, t = 1.0 / (1.0 + 0.5 * u);
+    float tail = 0.5 * t * exp(MAP_ERFC_G(t) - u * u);
+    return x >= 0.0 ? 1.0 - tail : tail;
+}
+
 float apply(float u, float w, float t)
 {
     switch (a.op) {
@@ -84,6 +92,8 @@ float apply(float u, float w, float t)
     case MAP_DROP: return w != 0.0 ? 0.0 : u;
     case MAP_D_DIV: return -u * w / (t * t);
     case MAP_D_MIN: return u * (w < t ? 1.0 : w == t ? 0.5 : 0.0);
+    case MAP_GELU: return u * normal(u);
+    case MAP_D_GELU: return u * (normal(w) + 0.39894228 * w * exp(-0.5 * w * w));
     case MAP_D_MAX: return u * (w > t ? 1.0 : w == t ? 0.5 : 0.0);
     default: return u != 0.0 ? w : t;
     }

@@ -102,7 +102,7 @@ static const struct { int op, grad, num; } unary[] = {
     [PV_SQUARE] = {MAP_SQUARE, MAP_D_SQUARE, 2}, [PV_POW] = {MAP_POW, MAP_D_POW, 2},
     [PV_SIGMOID] = {MAP_SIGMOID, MAP_D_SIGMOID, 2}, [PV_CLAMP] = {MAP_CLAMP, MAP_D_CLAMP, 2},
     [PV_SCALE] = {MAP_SCALE, MAP_SCALE, 1}, [PV_GT] = {MAP_GT, -1, 0}, [PV_GE] = {MAP_GE, -1, 0},
-    [PV_FINITE] = {MAP_FINITE, -1, 0},
+    [PV_FINITE] = {MAP_FINITE, -1, 0}, [PV_GELU] = {MAP_GELU, MAP_D_GELU, 2},
 };
 static const int all_full[3] = {MAP_FULL, MAP_FULL, MAP_FULL};
 
@@ -125,7 +125,7 @@ pv_tensor *pv_unary(pv_tape *t, enum pv_unary op, pv_tensor *x, float a, float b
     if (!pv_op_ready(t, 1, &x))
         return NULL;
     const bool zero = op == PV_NEG || op == PV_ABS || op == PV_SQRT || op == PV_SQUARE ||
-                      (op == PV_SCALE && b == 0);
+                      op == PV_GELU || (op == PV_SCALE && b == 0);
     if (x->type != PV_F32 || (x->h.layout == PV_BLOCKED && !zero))
         return pv_op_bad("unary", "op %d takes F32 PLAIN or FLAT tensors%s", (int)op, zero ? " or BLOCKED" : "");
     pv_tensor *y = pv_tensor_new(t->dev, x->h, PV_F32);

@@ -5,8 +5,8 @@
  *   PLAIN [n][1][...]   repeated over channels
  *   FLAT [1]            a device scalar, repeated over everything
  *   FLAT [n]            one number per sample (n > 1, result PLAIN)
- * BLOCKED tensors are taken where f(0) = 0, so that borders stay zero: the unary ops NEG, ABS, SQRT, SQUARE and
- * SCALE without offset, and ADD, SUB, MUL (also by a scalar), MIN, MAX of two of one shape.
+ * BLOCKED tensors are taken where f(0) = 0, so that borders stay zero: the unary ops NEG, ABS, SQRT, SQUARE,
+ * GELU and SCALE without offset, and ADD, SUB, MUL (also by a scalar), MIN, MAX of two of one shape.
  * Gradients of repeated operands are summed over what they were repeated over. Ops marked "no gradient" give
  * results that carry none. 0/1 results are exact. */
 #ifndef OPS_MAP_H
@@ -26,6 +26,7 @@ enum pv_unary {
     PV_SCALE,                   /* a x + b */
     PV_GT, PV_GE,               /* x > a, x >= a: 0 or 1. No gradient */
     PV_FINITE,                  /* 1 unless x is infinite or NaN. No gradient */
+    PV_GELU,                    /* x P(x), P the normal distribution function: torch gelu without approximation */
 };
 /* a and b: the constants named above. */
 pv_tensor *pv_unary(pv_tape *t, enum pv_unary op, pv_tensor *x, float a, float b);

@@ -49,6 +49,15 @@
 #define MAP_D_MIN 37            /* x where y < z, x / 2 where y = z, else 0 */
 #define MAP_D_MAX 38            /* x where y > z, x / 2 where y = z, else 0 */
 #define MAP_SELECT 39           /* x != 0 ? y : z */
+/* more unary ones and their gradients */
+#define MAP_GELU 40             /* x P(x), P the normal distribution */
+#define MAP_D_GELU 41           /* x (P(y) + y p(y)) */
+
+/* erfc(x) = t exp(-x^2 + MAP_ERFC_G(t)), t = 1 / (1 + x / 2), 0 <= x <= 11: a Chebyshev fit of degree 9 in t; in
+ * fp32 the absolute error is below 4e-7. GLSL has no erf. */
+#define MAP_ERFC_G(t) (-1.265468717f + t * (0.9990603924f + t * (0.3829245567f + t * (0.05253269896f + \
+    t * (-0.05186151713f + t * (0.0203504879f + t * (-0.8185365796f + t * (1.248985052f + \
+    t * (-0.7201575637f + t * 0.1521712840f)))))))))
 
 /* Operand i of sample s, channel k, voxel v lies at s * s_i + k * k_i + v * v_i. map_full writes out at
  * s * os + k * ok + v; map_chan sums over channels into s * os + v; map_part sums chunks into

@@ -7,6 +7,9 @@
 static double sign(double x) { return (x > 0) - (x < 0); }
 static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 
+/* The normal distribution function. */
+static double normal(double x) { return 0.5 * erfc(-x / sqrt(2)); }
+
 static double apply(int op, double x, double y, double z, double p, double q)
 {
     switch (op) {
@@ -48,6 +51,8 @@ static double apply(int op, double x, double y, double z, double p, double q)
     case MAP_DROP: return y != 0 ? 0 : x;
     case MAP_D_DIV: return -x * y / (z * z);
     case MAP_D_MIN: return y < z ? x : y == z ? x / 2 : 0;
+    case MAP_GELU: return x * normal(x);
+    case MAP_D_GELU: return x * (normal(y) + y * exp(-0.5 * y * y) / sqrt(2 * 3.14159265358979323846));
     case MAP_D_MAX: return y > z ? x : y == z ? x / 2 : 0;
     default: return x != 0 ? y : z;
     }
