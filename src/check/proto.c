@@ -122,6 +122,16 @@ static void cosine(struct pv_check *k)
     pv_ck_output(k, "cosines", pv_cosine(pv_ck_tape(k), f, p, num, 20), 0);
 }
 
+static void dots(struct pv_check *k)
+{
+    struct sizes z = draw(k);
+    int c = pv_ck_case(k), num = c == TINY ? 2 : c == BIG_BLOCKS ? 33 : pv_ck_int(k, 1, 20);
+    int sets = c == BIG_BLOCKS || pv_ck_int(k, 0, 1) ? z.n : 1;
+    pv_tensor *f = features(k, &z, c % 5 == 3 ? 0 : PV_CK_GRAD);
+    pv_tensor *p = pv_ck_input(k, pv_flat(sets * num * z.d), -1, 1, c % 5 == 4 ? 0 : PV_CK_GRAD);
+    pv_ck_output(k, "products", pv_dots(pv_ck_tape(k), f, p, num), 0);
+}
+
 static double cosine_of(const double *f, int step, const double *p, int d)
 {
     double fp = 0, ff = 0, pp = 0;
@@ -252,6 +262,7 @@ static const struct pv_check_op
     op_pool = {"masked_pool", masked_pool, FIXED, 2e-6, 4e-6, NULL},
     op_pool_w = {"masked_pool_w", masked_pool_w, FIXED, 2e-6, 4e-6, NULL},
     op_assign = {"proto_assign", assign, FIXED, 2e-6, 4e-6, NULL},
+    op_dots = {"dots", dots, FIXED, 2e-6, 4e-6, NULL},
     op_l2 = {"l2norm", l2norm, FIXED, 2e-6, 4e-6, NULL},
     op_cosine = {"cosine", cosine, FIXED, 2e-6, 6e-6, NULL},
     op_cosine_max = {"cosine_max", cosine_max, FIXED, 2e-6, 6e-6, NULL},
@@ -259,5 +270,6 @@ static const struct pv_check_op
     op_flat = {"proto_flat", flat, 4, 2e-6, 4e-6, NULL}, op_zeros = {"proto_zeros", zeros, FIXED, 6e-6, 6e-6, NULL};
 
 const struct pv_check_op *const pv_check_proto[] = {
-    &op_pool, &op_pool_w, &op_assign, &op_l2, &op_cosine, &op_cosine_max, &op_distance, &op_flat, &op_zeros, NULL,
+    &op_pool, &op_pool_w, &op_assign, &op_dots, &op_l2, &op_cosine,
+    &op_cosine_max, &op_distance, &op_flat, &op_zeros, NULL,
 };

@@ -94,6 +94,29 @@ static void slice_channels(struct pv_check *k)
         pv_ck_output(k, "first", pv_slice_channels(pv_ck_tape(k), x, 0, 1), 0);
 }
 
+/* Two shapes of one tensor, whose gradients add up; of one result twice, so that a gradient is not its own. */
+static void reshape(struct pv_check *k)
+{
+    int s[3], dims = draw(k, s), n = pv_ck_int(k, 1, 3), c = channels(k, 6), V = s[0] * s[1] * s[2];
+    pv_tape *t = pv_ck_tape(k);
+    pv_tensor *x = pv_ck_input(k, pv_plain(dims, n, c, s), -1, 1, PV_CK_GRAD);
+    pv_ck_output(k, "rows", pv_reshape(t, x, pv_plain(3, 1, n * c, (int[]){1, 1, V})), 0);
+    pv_tensor *flat = pv_reshape(t, x, pv_flat(n * c * V));
+    if (pv_ck_case(k) % 2)
+        pv_ck_output(k, "twice", pv_reshape(t, flat, pv_plain(2, V, 1, (int[]){1, c, n})), 0);
+    pv_ck_output(k, "flat", flat, 0);
+}
+
+/* Overlapping parts. */
+static void slice_flat(struct pv_check *k)
+{
+    int all = pv_ck_case(k) == 0 ? 5 : pv_ck_int(k, 1, 30000), first = pv_ck_int(k, 0, all - 1);
+    pv_tensor *x = pv_ck_input(k, pv_flat(all), -1, 1, PV_CK_GRAD);
+    pv_ck_output(k, "y", pv_slice_flat(pv_ck_tape(k), x, first, pv_ck_int(k, 1, all - first)), 0);
+    if (pv_ck_case(k) % 2)
+        pv_ck_output(k, "front", pv_slice_flat(pv_ck_tape(k), x, 0, pv_ck_int(k, 1, all)), 0);
+}
+
 static struct pv_shape pool_shape(struct pv_check *k)
 {
     int s[3], dims = draw(k, s), n = pv_ck_int(k, 1, 3), c = channels(k, 36);
@@ -140,10 +163,12 @@ static const struct pv_check_op
     op_slice_samples = {"slice_samples", slice_samples, 0, 0, 2e-7, NULL},
     op_concat_samples = {"concat_samples", concat_samples, 0, 0, 2e-7, NULL},
     op_slice_channels = {"slice_channels", slice_channels, 0, 0, 2e-7, NULL},
+    op_reshape = {"reshape", reshape, 0, 0, 2e-7, NULL},
+    op_slice_flat = {"slice_flat", slice_flat, 0, 0, 2e-7, NULL},
     op_max_pool = {"max_pool", max_pool, 0, 0, 2e-7, NULL},
     op_max_pool_ties = {"max_pool_ties", max_pool_ties, 0, 0, 2e-7, NULL};
 
 const struct pv_check_op *const pv_check_shape[] = {
     &op_concat, &op_concat_plain, &op_to_plain, &op_to_blocked, &op_slice_samples, &op_concat_samples,
-    &op_slice_channels, &op_max_pool, &op_max_pool_ties, NULL,
+    &op_slice_channels, &op_reshape, &op_slice_flat, &op_max_pool, &op_max_pool_ties, NULL,
 };

@@ -124,6 +124,61 @@ bool pv_proto_assign_sums(pv_tape *t, pv_tensor *f, pv_tensor *idx, int j, pv_te
     return *sums != NULL;
 }
 
+/* ---- inner products ---- */
+
+static void dots_backward(pv_tape *t, struct pv_node *n)
+{
+    struct proto_desc s = *(struct proto_desc *)n->aux;
+    pv_tensor *f = n->in[0], *p = n->in[1], *dy = pv_out_grad(n, 0), *in[] = {f, p}, *c = NULL;
+    if (!pv_pin_all(2, in))
+        return;
+    if (pv_is_ref(f)) {
+        bool af, ap;
+        pv_tensor *df = pv_grad_slot(t, f, &af), *dp = pv_grad_slot(t, p, &ap);
+        ref_proto_dots_bwd(data(f), data(p), data(dy), data(df), af, data(dp), ap, &s);
+    } else {
+        bool af;
+        pv_tensor *df = pv_grad_slot(t, f, &af);
+        pv_tensor *q = proto_pack("dots bwd", p, NULL, NULL, &s, PROTO_COPY, &c);
+        if (df)
+            proto_run_apply("dots bwd", &(struct proto_apply){.w = dy, .q = q, .out = df, .accum = af}, &s);
+        if (p->needs_grad) {
+            pv_tensor *h = new_flat(t, p->h.n);
+            proto_run_pool("dots bwd", f, dy, NULL, NULL, h, NULL, &s);
+            pv_grad_give(t, p, h);
+        }
+        pv_tensor_put(&q);
+        pv_tensor_put(&c);
+    }
+    pv_unpin_all(2, in);
+}
+
+pv_tensor *pv_dots(pv_tape *t, pv_tensor *f, pv_tensor *p, int k)
+{
+    pv_ops_init();
+    pv_tensor *in[] = {f, p};
+    if (!pv_op_ready(t, 2, in))
+        return NULL;
+    struct proto_desc s = describe(f, k);
+    if (!is_map(f) || !find_sets(&s, p))
+        return pv_op_bad("dots", "%d values of prototypes for %d of %d channels", p->h.n, k, s.d);
+    pv_tensor *y = new_map(t, f, k, PV_F32), *c = NULL;
+    if (y && pv_pin_all(2, in)) {
+        if (pv_is_ref(f)) {
+            ref_proto_dots(data(f), data(p), data(y), &s);
+        } else {
+            pv_tensor *q = proto_pack("dots", p, NULL, NULL, &s, PROTO_COPY, &c);
+            proto_run_dots("dots", f, q, c, NULL, y, &s, false);
+            pv_tensor_put(&q);
+            pv_tensor_put(&c);
+        }
+        pv_unpin_all(2, in);
+    }
+    if (y && pv_tape_wants(t, 2, in))
+        pv_tape_record(t, "dots", dots_backward, 2, in, 1, &y, &s, sizeof s);
+    return y;
+}
+
 /* ---- lengths ---- */
 
 static void l2norm_backward(pv_tape *t, struct pv_node *n)

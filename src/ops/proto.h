@@ -25,6 +25,10 @@ pv_tensor *pv_l2norm(pv_tape *t, pv_tensor *f, float eps);
  * Source: MF-ConS section 2 (scale 20), MPER eq. 1 and 5. */
 pv_tensor *pv_cosine(pv_tape *t, pv_tensor *f, pv_tensor *p, int k, float scale);
 
+/* <f(v), p_k>: PLAIN [n][k][x][y][z], k from p's length. Gradients: f and p. Source: scores of attention, CRLN's
+ * pairwise interaction. */
+pv_tensor *pv_dots(pv_tape *t, pv_tensor *f, pv_tensor *p, int k);
+
 /* scale * max_j cos(f(v), p_{c,j}), p FLAT [sets][classes][each][d], scale > 0. Result PLAIN [n][classes][x][y][z].
  * Gradients: f and, if it wants one, p, through the winning prototype. *win (may be NULL) receives the winner j,
  * I32 PLAIN [n][classes][x][y][z], the first on ties. Source: MPER eq. 1 (scale 1 / 0.1). */

@@ -82,6 +82,10 @@ void ref_proto_l2_bwd(const double *f, const double *dy, double *df, bool accum,
 void ref_proto_cosine(const double *f, const double *p, double *y, double *win, const struct proto_desc *s);
 void ref_proto_cosine_bwd(const double *f, const double *p, const double *win, const double *dy, double *df,
                           bool af, double *dp, bool ap, const struct proto_desc *s);
+/* Inner products [n][k]. */
+void ref_proto_dots(const double *f, const double *p, double *y, const struct proto_desc *s);
+void ref_proto_dots_bwd(const double *f, const double *p, const double *dy, double *df, bool af, double *dp, bool ap,
+                        const struct proto_desc *s);
 void ref_proto_assign(const double *f, const double *idx, double *sums, double *counts, const struct proto_desc *s);
 /* coef [k]: what the mean multiplies the distances of index j with. */
 void ref_proto_dist(const double *f, const double *p, const double *idx, double *loss, double *coef,

@@ -217,6 +217,68 @@ pv_tensor *pv_to_blocked(pv_tape *t, pv_tensor *x)
     return change_layout(t, x, pv_blocked(x->h.dims, x->h.n, x->h.c, x->h.s), "to_blocked");
 }
 
+/* ---- other views of the same memory ---- */
+
+static void reshape_backward(pv_tape *t, struct pv_node *n)
+{
+    pv_tensor *x = n->in[0], *dy = pv_out_grad(n, 0), *g = NULL;
+    if (pv_grad_is_own(n, 0)) {
+        g = pv_tensor_reshaped(dy, x->h);
+    } else {        /* somebody else's too: what x adds to it must not reach them */
+        g = pv_tensor_new(t->dev, x->h, x->type);
+        pv_tensor_copy(g, dy);
+    }
+    pv_grad_give(t, x, g);
+}
+
+static bool is_dense(const struct pv_shape *h)
+{
+    return h->layout == PV_FLAT || (h->layout == PV_PLAIN && h->b[0] + h->b[1] + h->b[2] == 0);
+}
+
+pv_tensor *pv_reshape(pv_tape *t, pv_tensor *x, struct pv_shape h)
+{
+    pv_ops_init();
+    if (!pv_op_ready(t, 1, &x))
+        return NULL;
+    char a[80], b[80];
+    if (!is_dense(&x->h) || !is_dense(&h) || pv_shape_count(&x->h) != pv_shape_count(&h))
+        return pv_op_bad("reshape", "%s to %s", pv_shape_text(&x->h, a), pv_shape_text(&h, b));
+    pv_tensor *y = pv_tensor_reshaped(x, h);
+    if (y && x->type != PV_I32 && pv_tape_wants(t, 1, &x))
+        pv_tape_record(t, "reshape", reshape_backward, 1, &x, 1, &y, NULL, 0);
+    return y;
+}
+
+static void slice_flat_backward(pv_tape *t, struct pv_node *n)
+{
+    const int *first = (const int *)(const void *)n->aux;
+    pv_tensor *dy = pv_out_grad(n, 0);
+    bool accum;
+    pv_tensor *dx = pv_grad_slot(t, n->in[0], &accum);
+    if (!dx)
+        return;
+    if (!accum)
+        pv_tensor_zero(dx);
+    pv_tensor *part = pv_tensor_view(dx, (size_t)*first, dy->h.n);
+    if (part)
+        pv_tape_add(part, dy);
+    pv_tensor_put(&part);
+}
+
+pv_tensor *pv_slice_flat(pv_tape *t, pv_tensor *x, int first, int n)
+{
+    pv_ops_init();
+    if (!pv_op_ready(t, 1, &x))
+        return NULL;
+    if (x->h.layout != PV_FLAT || first < 0 || n < 1 || first > x->h.n - n || !x->buf)
+        return pv_op_bad("slice_flat", "elements %d to %d of %d", first, first + n - 1, x->h.n);
+    pv_tensor *y = pv_tensor_view(x, (size_t)first, n);
+    if (y && x->type != PV_I32 && pv_tape_wants(t, 1, &x))
+        pv_tape_record(t, "slice_flat", slice_flat_backward, 1, &x, 1, &y, &first, sizeof first);
+    return y;
+}
+
 /* ---- pooling ---- */
 
 static void pool_backward(pv_tape *t, struct pv_node *n)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Ops that put data elsewhere: concatenation, slices, changes of layout, max pooling. Results are new
+ * Ops that put data elsewhere: concatenation, slices, changes of layout and shape, max pooling. Results are new
  * references; NULL inputs give NULL. Unless stated otherwise every floating-point input gets gradients; I32
  * tensors pass where it says so and carry none. */
 #ifndef OPS_SHAPE_H
@@ -26,6 +26,13 @@ pv_tensor *pv_concat_samples(pv_tape *t, int num, pv_tensor *const *xs);
 /* Channels [first, first + n) of PLAIN x (x[:, first:first + n]); the gradient of the other channels is 0. May be
  * I32. */
 pv_tensor *pv_slice_channels(pv_tape *t, pv_tensor *x, int first, int n);
+
+/* The same elements in the same order in another shape, PLAIN or FLAT to PLAIN or FLAT; shares x's memory
+ * (torch.reshape). */
+pv_tensor *pv_reshape(pv_tape *t, pv_tensor *x, struct pv_shape h);
+
+/* Elements [first, first + n) of FLAT x; shares x's memory. The gradient of the other elements is 0. */
+pv_tensor *pv_slice_flat(pv_tape *t, pv_tensor *x, int first, int n);
 
 /* Maximum over windows of 2x2x2 (2D: 2x2 in y and z), stride 2, of BLOCKED x; sizes floor(s / 2), at least 1.
  * The gradient goes to the first maximum in the order x, y, z (torch.nn.functional.max_pool3d, max_pool2d),

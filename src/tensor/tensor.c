@@ -118,6 +118,14 @@ pv_tensor *pv_tensor_samples(pv_tensor *s, int first, int n)
     return t;
 }
 
+pv_tensor *pv_tensor_reshaped(pv_tensor *s, struct pv_shape h)
+{
+    pv_tensor *t = s ? pv_tensor_samples(s, 0, s->h.n) : NULL;
+    if (t)
+        t->h = h;
+    return t;
+}
+
 pv_tensor *pv_tensor_ref(pv_tensor *t)
 {
     if (t)

@@ -83,6 +83,9 @@ pv_tensor *pv_tensor_scalar(pv_dev *dev, float value);
 pv_tensor *pv_tensor_view(pv_tensor *flat, size_t first, int n);
 /* Samples [first, first + n) of a PLAIN or BLOCKED tensor, sharing memory; no gradient flows through it. */
 pv_tensor *pv_tensor_samples(pv_tensor *t, int first, int n);
+/* The elements of a PLAIN or FLAT tensor in another PLAIN or FLAT shape of as many, sharing memory; no gradient flows
+ * through it. */
+pv_tensor *pv_tensor_reshaped(pv_tensor *t, struct pv_shape h);
 pv_tensor *pv_tensor_ref(pv_tensor *t);                 /* NULL gives NULL */
 void pv_tensor_put(pv_tensor **t);                      /* gives up one reference, sets NULL; NULL safe */
 

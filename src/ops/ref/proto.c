@@ -92,6 +92,35 @@ void ref_proto_assign(const double *f, const double *idx, double *sums, double *
         }
 }
 
+/* ---- inner products ---- */
+
+void ref_proto_dots(const double *f, const double *p, double *y, const struct proto_desc *s)
+{
+    for (int n = 0; n < s->n; n++)
+        for (int k = 0; k < s->k; k++)
+            for (int64_t v = 0; v < s->voxels; v++)
+                y[((int64_t)n * s->k + k) * s->voxels + v] =
+                    dot(f + (int64_t)n * s->d * s->voxels + v, s->voxels, rows_of(p, n, s) + k * s->d, 1, s->d);
+}
+
+void ref_proto_dots_bwd(const double *f, const double *p, const double *dy, double *df, bool af, double *dp, bool ap,
+                        const struct proto_desc *s)
+{
+    start(df, (size_t)s->n * (size_t)s->d * (size_t)s->voxels, af);
+    start(dp, (size_t)s->sets * (size_t)s->k * (size_t)s->d, ap);
+    for (int n = 0; n < s->n; n++)
+        for (int k = 0; k < s->k; k++) {
+            const double *g = dy + ((int64_t)n * s->k + k) * s->voxels, *row = rows_of(p, n, s) + k * s->d;
+            for (int c = 0; c < s->d; c++) {
+                int64_t at = ((int64_t)n * s->d + c) * s->voxels;
+                if (dp)
+                    dp[(row - p) + c] += dot(g, 1, f + at, 1, (int)s->voxels);
+                for (int64_t v = 0; df && v < s->voxels; v++)
+                    df[at + v] += g[v] * row[c];
+            }
+        }
+}
+
 /* ---- lengths and cosines ---- */
 
 void ref_proto_l2(const double *f, double *y, const struct proto_desc *s)
