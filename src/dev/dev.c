@@ -7,8 +7,32 @@
 #include <string.h>
 
 #include "platform/platform.h"
+#include "pv_config.h"
 
 enum { MAX_DEVICES = 64 };
+
+pv_dynlib *pv_dev_loader(const char *env, const char *const *names, char **why)
+{
+    pv_dynlib *lib = NULL;
+    const char *own = pv_env(env);
+    *why = NULL;
+    if (own && !(lib = pv_dynlib_open(own)))
+        *why = pv_asprintf("%s names %s, which cannot be opened (%s)", env, own, pv_os_error());
+    for (int i = 0; !own && names[i] && !lib; i++)
+        lib = pv_dynlib_open(names[i]);
+    return lib;
+}
+
+/* Lines for the interfaces that were left out when the program was built. */
+static void not_built(struct pv_str *missing)
+{
+    if (missing && !PV_HAVE_OPENCL)
+        pv_str_add(missing, "OpenCL: this program was built without it. Build it again with -Dopencl=enabled; it needs "
+                   "the headers, on Debian: apt-get install opencl-c-headers\n");
+    if (missing && !PV_HAVE_VULKAN)
+        pv_str_add(missing, "Vulkan: this program was built without it. Build it again with -Dvulkan=enabled; it needs "
+                   "the headers and glslc, on Debian: apt-get install libvulkan-dev glslc\n");
+}
 
 struct pv_dev_info *pv_dev_list(int *count, struct pv_str *missing)
 {
@@ -20,6 +44,7 @@ struct pv_dev_info *pv_dev_list(int *count, struct pv_str *missing)
             snprintf(list[n + i].id, sizeof list->id, "%s:%d", pv_backends[b]->name, i);
         n += got;
     }
+    not_built(missing);
     *count = n;
     return list;
 }

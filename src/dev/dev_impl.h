@@ -93,4 +93,8 @@ void pv_cache_store(uint64_t key, const char *suffix, const void *data, size_t b
 /* Kernel sources: the embedded text or words of FILE[__ENTRY], or the file of that name under PV_KERN_DIR. */
 bool pv_kernel_source(const char *table, const char *name, const void **data, size_t *bytes, bool *owned);
 
+/* The library that environment variable `env` names, else the first of `names` that can be opened. NULL: *why says what
+ * the variable named and why that cannot be opened, or is NULL if it is not set; pv_free it. */
+struct pv_dynlib *pv_dev_loader(const char *env, const char *const *names, char **why);
+
 #endif

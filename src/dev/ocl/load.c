@@ -9,11 +9,10 @@ const struct ocl_api *ocl_load(struct pv_str *why)
 {
     static bool tried, good;
     static const char *absent;
+    static char *named;
     if (!tried) {
         tried = true;
-        pv_dynlib *lib = NULL;
-        for (int i = 0; pv_opencl_names[i] && !lib; i++)
-            lib = pv_dynlib_open(pv_opencl_names[i]);
+        pv_dynlib *lib = pv_dev_loader("PV_OPENCL_LIB", pv_opencl_names, &named);
         good = lib != NULL;
         absent = NULL;
         if (lib) {
@@ -27,6 +26,8 @@ const struct ocl_api *ocl_load(struct pv_str *why)
     if (why && absent)
         pv_str_addf(why, "OpenCL: the loader has no %s; install a newer one (Debian: ocl-icd-libopencl1).\n",
                     absent);
+    else if (why && named)
+        pv_str_addf(why, "OpenCL: %s. Unset it, or name the loader's file (libOpenCL).\n", named);
     else if (why)
         pv_str_addf(why, "OpenCL: no loader (libOpenCL) found. Install one and a driver, on Debian for the "
                     "CPU: apt-get install ocl-icd-libopencl1 pocl-opencl-icd\n");

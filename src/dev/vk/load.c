@@ -73,11 +73,10 @@ const struct vk_loader *vk_load(struct pv_str *why)
     static bool tried, good;
     static VkResult result;
     static bool have_lib;
+    static char *named;
     if (!tried) {
         tried = true;
-        pv_dynlib *lib = NULL;
-        for (int i = 0; pv_vulkan_names[i] && !lib; i++)
-            lib = pv_dynlib_open(pv_vulkan_names[i]);
+        pv_dynlib *lib = pv_dev_loader("PV_VULKAN_LIB", pv_vulkan_names, &named);
         have_lib = lib != NULL;
         if (lib)
             l.vkGetInstanceProcAddr = (PFN_vkGetInstanceProcAddr)(uintptr_t)
@@ -98,7 +97,9 @@ const struct vk_loader *vk_load(struct pv_str *why)
     }
     if (good)
         return &l;
-    if (why && !have_lib)
+    if (why && named)
+        pv_str_addf(why, "Vulkan: %s. Unset it, or name the loader's file (libvulkan).\n", named);
+    else if (why && !have_lib)
         pv_str_addf(why, "Vulkan: no loader (libvulkan) found. Install one and a driver, on Debian: apt-get "
                     "install libvulkan1 mesa-vulkan-drivers\n");
     else if (why)
