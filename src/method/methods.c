@@ -3,9 +3,11 @@
 #include "method/method.h"
 
 extern const struct pv_method pv_method_sup, pv_method_mt;
+extern const struct pv_method pv_method_ducisc;
 
 const struct pv_method *const pv_methods[] = {
     &pv_method_sup,
     &pv_method_mt,
+    &pv_method_ducisc,
     NULL,
 };

@@ -8,9 +8,11 @@
 #include "ops/shape.h"
 
 extern const struct pv_named_loss *const pv_named_common[];
+extern const struct pv_named_loss *const pv_named_ducisc[];
 
 const struct pv_named_loss *const *const pv_named_lists[] = {
     pv_named_common,
+    pv_named_ducisc,
     NULL,
 };
 

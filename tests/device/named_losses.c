@@ -3,7 +3,8 @@
  * float64). A file's metadata "loss" names the loss, its cases hold in.*, options, and the expected out.* and grad.*.
  *
  * Tolerances: values 1e-5 relative (1e-7 of what the inputs' scale allows for values that are zero); maps and
- * gradients 1e-4, relative L2 and largest difference over largest value. On ref:0 1e-9. Every expected tensor must
+ * gradients 1e-4, relative L2 and largest difference over largest value. On ref:0 1e-7: it computes in double, but
+ * constants such as weights and 1 / classes reach every device as fp32. Every expected tensor must
  * come out, and every gradient that comes out must be expected. */
 #include <math.h>
 #include <stdio.h>
@@ -48,7 +49,7 @@ static void compare(const char *file, const char *prefix, pv_st_file *f, const s
         top = fmax(top, fabs(want[i]));
     }
     bool scalar = n == 1 && pv_starts(v->name, "out.");
-    double tol = ref ? 1e-9 : scalar ? 1e-5 : 1e-4, err = top > 0 ? fmax(sqrt(d2 / w2), worst / top) : worst * 1e3;
+    double tol = ref ? 1e-7 : scalar ? 1e-5 : 1e-4, err = top > 0 ? fmax(sqrt(d2 / w2), worst / top) : worst * 1e3;
     compared++;
     if (!(err <= tol)) {
         failures++;

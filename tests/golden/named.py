@@ -5,9 +5,9 @@
     g.case('plain', function, grads=('student',), options={'beta': 0.1}, student=tensor, teacher=tensor)
     g.save()        -> loss/mfcons.niop.safetensors
 
-function(**inputs) returns the loss, or a dict of outputs with 'loss'. Tensors are float64 (rounded to float32 first, as
-files hold) or int32 labels. Gradients of inputs come from autograd; an input of `grads` that the loss does not
-depend on gets zeros."""
+function(**inputs) returns the loss, or a dict of outputs, usually with 'loss'. Tensors are float64 (rounded to float32
+first, as files hold) or int32 labels. Gradients of inputs come from autograd; an input of `grads` that the loss does
+not depend on gets zeros."""
 import os
 
 import numpy as np
@@ -40,7 +40,7 @@ class Golden:
             v = torch.as_tensor(v, dtype=torch.float64).detach()
             assert torch.isfinite(v).all(), (name, k)
             self.t[f'{name}.out.{k}'] = np.ascontiguousarray(v.reshape(-1).numpy() if v.dim() == 0 else v.numpy())
-        loss = value['loss']
+        loss = value.get('loss')
         if torch.is_tensor(loss) and loss.requires_grad:
             loss.backward()
         for k in grads:
