@@ -73,7 +73,8 @@ const char *pv_env(const char *name);       /* NULL if unset or empty */
 bool pv_setenv(const char *name, const char *value);   /* before any thread starts; NULL unsets */
 /* First call of main: makes the arguments UTF-8 on Windows; elsewhere they are as given. */
 void pv_main_args(int *argc, char ***argv);
-/* SIGINT and SIGTERM (console close on Windows) set a flag; the second ends the process at once. */
+/* SIGINT and SIGTERM (console close on Windows) set a flag; the second ends the process at once. Where there is
+ * a limit to the size of files, writing beyond it becomes an error instead of the end of the process. */
 void pv_stop_install(void);
 bool pv_stop_requested(void);
 void pv_stop_set(void);                     /* for tests and the library's cancel */

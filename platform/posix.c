@@ -357,7 +357,7 @@ bool pv_mkdirs(const char *path)
         if (!pv_is_dir(p) && mkdir(p, 0777) != 0) {
             int e = errno;
             ok = e == EEXIST && pv_is_dir(p);       /* another process may have been faster */
-            errno = e;
+            errno = e == EEXIST ? ENOTDIR : e;
         }
         p[i] = c;
     }
@@ -636,6 +636,8 @@ void pv_stop_install(void)
     sigemptyset(&sa.sa_mask);
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
+    sa.sa_handler = SIG_IGN;        /* a file beyond the limit of its size: the write fails and is explained */
+    sigaction(SIGXFSZ, &sa, NULL);
 }
 
 bool pv_stop_requested(void)
