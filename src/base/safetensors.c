@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "base/internal.h"
 #include "base/json.h"
@@ -436,6 +437,28 @@ bool pv_st_read_raw(pv_st_file *f, const struct pv_st_tensor *t, void *dst)
     return true;
 }
 
+static const char checksum_key[] = "crc32";
+
+bool pv_st_verify(pv_st_file *f)
+{
+    const char *told = pv_st_meta(f, checksum_key);
+    if (!told)
+        return true;
+    unsigned char *piece = pv_alloc(PIECE);
+    unsigned long crc = crc32(0, NULL, 0);
+    size_t n;
+    bool ok = pv_fseek64(f->f, (int64_t)f->data);
+    while (ok && (n = fread(piece, 1, PIECE, f->f)) > 0)
+        crc = crc32(crc, piece, (uInt)n);
+    pv_free(piece);
+    if (!ok || ferror(f->f))
+        return pv_fail(PV_FAULT_INPUT, "cannot read %s: %s", f->path, pv_os_error());
+    char found[16];
+    snprintf(found, sizeof found, "%08lx", crc);
+    return pv_streq(found, told) || pv_fail(PV_FAULT_INPUT, "%s is damaged: its checksum is %s, not %s", f->path,
+                                            found, told);
+}
+
 /* n elements of any type from src to double. */
 static void widen(enum pv_st_type type, const void *src, double *dst, size_t n)
 {
@@ -623,6 +646,26 @@ static bool write_tensor(pv_outfile *o, const struct put *p)
     }
     pv_free(copy);
     return ok;
+}
+
+void pv_st_checksum(pv_st_writer *w)
+{
+    unsigned long crc = crc32(0, NULL, 0);
+    unsigned char *copy = pv_alloc(CONVERT);
+    bool ok = place(w);         /* else pv_st_write() fails as well */
+    for (size_t i = 0; ok && i < w->n; i++) {
+        const struct put *p = &w->puts[i];
+        for (uint64_t at = 0; at < p->t.bytes; at += CONVERT) {
+            size_t n = p->t.bytes - at < CONVERT ? (size_t)(p->t.bytes - at) : CONVERT;
+            memcpy(copy, (const char *)p->data + at, n);
+            to_or_from_file(copy, n, types[p->t.type].size);
+            crc = crc32(crc, copy, (uInt)n);
+        }
+    }
+    pv_free(copy);
+    char text[16];
+    snprintf(text, sizeof text, "%08lx", crc);
+    pv_st_meta_set(w, checksum_key, text);
 }
 
 bool pv_st_write(pv_st_writer *w, const char *path)

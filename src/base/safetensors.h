@@ -37,6 +37,9 @@ bool pv_st_read_raw(pv_st_file *f, const struct pv_st_tensor *t, void *dst);    
 bool pv_st_read_f32(pv_st_file *f, const struct pv_st_tensor *t, float *dst);
 bool pv_st_read_f64(pv_st_file *f, const struct pv_st_tensor *t, double *dst);
 bool pv_st_read_i32(pv_st_file *f, const struct pv_st_tensor *t, int32_t *dst);
+/* Reads all data. False (PV_FAULT_INPUT) if their checksum is not the one that pv_st_checksum() left in the
+ * metadata; true if there is none. */
+bool pv_st_verify(pv_st_file *f);
 
 /* ---- writing: names and shapes are collected first, then everything is written at once to a
  * temporary name, synced and renamed. Data pointers are borrowed until pv_st_write returns. ---- */
@@ -45,6 +48,7 @@ pv_st_writer *pv_st_writer_new(void);
 void pv_st_meta_set(pv_st_writer *w, const char *key, const char *value);
 void pv_st_put(pv_st_writer *w, const char *name, enum pv_st_type type, int ndim,
                const int64_t *shape, const void *data);
+void pv_st_checksum(pv_st_writer *w);                 /* adds the CRC-32 of what was put so far to the metadata */
 bool pv_st_write(pv_st_writer *w, const char *path);  /* false: old file untouched */
 void pv_st_writer_free(pv_st_writer **w);
 

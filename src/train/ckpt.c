@@ -44,6 +44,7 @@ bool pv_ckpt_save(struct pv_run *r, const char *path, const struct pv_ckpt_info 
     meta_num(w, "volume_passes", (double)info->volume_passes);
     meta_num(w, "seconds", info->seconds);
     meta_num(w, "best", info->best);
+    meta_num(w, "pending", info->pending);
     for (int i = 0; ok && i < r->num_nets; i++) {
         struct pv_run_net *e = &r->nets[i];
         char *prefix = pv_asprintf("net.%s.", e->name);
@@ -54,6 +55,8 @@ bool pv_ckpt_save(struct pv_run *r, const char *path, const struct pv_ckpt_info 
     }
     for (int i = 0; ok && i < r->num_states; i++)
         ok = put_flat(w, "state", r->states[i].name, "", r->states[i].t, &keep[n++]);
+    if (ok)
+        pv_st_checksum(w);
     ok = ok && pv_st_write(w, path);
     pv_st_writer_free(&w);
     for (int i = 0; i < n; i++)
@@ -98,6 +101,7 @@ bool pv_ckpt_load(struct pv_run *r, const char *path, struct pv_ckpt_info *info)
     else if (!pv_streq(method, r->method->name))
         ok = pv_fail(PV_FAULT_INPUT, "%s is a checkpoint of method %s, this run is %s", path, method,
                      r->method->name);
+    ok = ok && pv_st_verify(f);
     for (int i = 0; ok && i < r->num_nets; i++) {
         struct pv_run_net *e = &r->nets[i];
         char *prefix = pv_asprintf("net.%s.", e->name), *key = pv_asprintf("optim.%s.momentum", e->name);
@@ -117,7 +121,7 @@ bool pv_ckpt_load(struct pv_run *r, const char *path, struct pv_ckpt_info *info)
     if (ok) {
         *info = (struct pv_ckpt_info){.steps = (int64_t)get_num(f, "steps", 0),
             .volume_passes = (int64_t)get_num(f, "volume_passes", 0), .seconds = get_num(f, "seconds", 0),
-            .best = get_num(f, "best", -1)};
+            .best = get_num(f, "best", -1), .pending = get_num(f, "pending", 0) != 0};
         snprintf(info->method, sizeof info->method, "%s", method);
         snprintf(info->device, sizeof info->device, "%s", device ? device : "");
         r->volume_passes = info->volume_passes;

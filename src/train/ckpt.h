@@ -12,12 +12,14 @@ struct pv_ckpt_info {
     int64_t volume_passes;
     double seconds;             /* of training so far */
     double best;                /* validation Dice of best.safetensors, -1: none */
+    bool pending;               /* the validation behind that step was interrupted and is still to be done */
     char method[24], device[256];
 };
 
 /* False after a fault that names file and remedy (disk full); the old file is untouched. Waits for the device. */
 bool pv_ckpt_save(struct pv_run *r, const char *path, const struct pv_ckpt_info *info);
-/* Restores a run made from the same configuration. Faults: not a checkpoint, damaged, of another method or network. */
+/* Restores a run made from the same configuration. Faults: not a checkpoint, damaged (by its checksum), of another
+ * method or network. */
 bool pv_ckpt_load(struct pv_run *r, const char *path, struct pv_ckpt_info *info);
 
 #endif
