@@ -40,6 +40,15 @@ static void list_options(const char *method)
                    o->iterations ? " (rescaled with --iters)" : "");
 }
 
+/* Whether settings on the command line are those of the run that is to go on. */
+static bool settings_fit(const struct pv_config_args *ca, const char *run)
+{
+    char *path = pv_path_join(run, "config.json");
+    bool ok = !pv_file_exists(path) || pv_config_same(ca, path);      /* no run: pv_train() says so */
+    pv_free(path);
+    return ok;
+}
+
 static int run(int argc, char **argv)
 {
     struct pv_dev_args dev_args = {0};
@@ -88,7 +97,7 @@ static int run(int argc, char **argv)
     }
     ca.sets = (const char *const *)sets.v;
     ca.num_sets = sets.n;
-    if (!ta.resume && !(ta.config = pv_config_resolve(&ca))) {
+    if (!(ta.resume ? settings_fit(&ca, ta.out) : (ta.config = pv_config_resolve(&ca)) != NULL)) {
         code = pv_exit_code();
         goto done;
     }

@@ -54,8 +54,8 @@ static bool same_place(const struct pv_volume *a, const char *a_path, const stru
         return true;
     return pv_fail(PV_FAULT_INPUT,
                    "%s lies elsewhere than %s (spacing %g x %g x %g and %g x %g x %g, affines differ by %g): if "
-                   "they share the voxel grid, take the image's geometry for both (option copy_geometry), else "
-                   "resample one onto the other",
+                   "they share the voxel grid, take the image's geometry for both (--set data.copy_geometry=true), "
+                   "else resample one onto the other",
                    b_path, a_path, b->spacing[0], b->spacing[1], b->spacing[2], a->spacing[0], a->spacing[1],
                    a->spacing[2], d);
 }

@@ -400,7 +400,7 @@ bool pv_dataset_labeled(const pv_dataset *ds, int n, int64_t seed, int *labeled,
     }
     if (n < 0 || n > with) {
         pv_fail(PV_FAULT_INPUT, "%s: %d labelled cases are asked for, but only %d of the %d training cases "
-                "have a label", ds->dir, n, with, total);
+                "have a label; ask for at most %d (--labeled)", ds->dir, n, with, total, with);
         goto done;
     }
     if (seed >= 0) {

@@ -141,8 +141,8 @@ bool pv_volume_check_finite(const char *path, const struct pv_read *p, struct pv
     if (p->bad_to_zero)
         pv_warn("%s; they are read as 0", what);
     else
-        pv_fail(PV_FAULT_INPUT, "%s: repair the file, or have such voxels read as 0 (option bad_to_zero)",
-                what);
+        pv_fail(PV_FAULT_INPUT, "%s: repair the file, or have such voxels read as 0 (--set data.bad_to_zero=true of "
+                "train, data.bad_to_zero in config.json of a run)", what);
     pv_free(what);
     return p->bad_to_zero;
 }

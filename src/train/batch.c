@@ -18,7 +18,9 @@ struct pv_dataset_params pv_config_dataset(const pv_json *config, const char *li
 struct pv_load pv_config_load(const pv_json *config)
 {
     const pv_json *d = pv_json_get(config, "data");
-    return (struct pv_load){.read = {.ras = pv_streq(pv_json_str(d, "orient", "file"), "ras")}};
+    return (struct pv_load){.read = {.ras = pv_streq(pv_json_str(d, "orient", "file"), "ras"),
+                                     .bad_to_zero = pv_json_flag(d, "bad_to_zero", false)},
+                            .copy_geometry = pv_json_flag(d, "copy_geometry", false)};
 }
 
 /* ---- which cases ---- */

@@ -177,8 +177,20 @@ static bool in_range(const pv_json *c, const char *key, double lo, double hi, co
            pv_fail(PV_FAULT_USAGE, "%s: %s is %g, it must be from %g to %g", name, key, v, lo, hi);
 }
 
+bool pv_config_mirror(const char *axes, unsigned *bits)
+{
+    *bits = 0;
+    for (const char *p = axes; p && *p; p++) {
+        if (*p < 'x' || *p > 'z')
+            return pv_fail(PV_FAULT_USAGE, "axes to mirror are letters of xyz such as xy, not '%s'", axes);
+        *bits |= 1u << (*p - 'x');
+    }
+    return true;
+}
+
 bool pv_config_check(const pv_json *c, const char *name)
 {
+    unsigned bits;
     pv_json *base = read_preset("base");
     bool ok = known_keys(c, base, "", name);
     pv_json_free(base);
@@ -212,6 +224,7 @@ bool pv_config_check(const pv_json *c, const char *name)
                               known.text);
         pv_str_free(&known);
     }
+    ok = ok && pv_config_mirror(pv_json_str(pv_json_get(c, "eval"), "mirror", ""), &bits);
     ok = ok && pv_net_find(pv_json_str(pv_json_get(c, "net"), "name", "")) != NULL;
     ok = ok && pv_method_find(pv_json_str(c, "method", "")) != NULL;
     return ok && pv_prep_find(pv_json_str(pv_json_get(c, "data"), "prep", "")) != NULL;
@@ -229,6 +242,31 @@ static bool apply_set(pv_json *c, const char *text)
     return ok;
 }
 
+static bool apply_options(pv_json *c, const struct pv_config_args *a)
+{
+    pv_json *train = pv_json_get(c, "train");
+    if (a->init)
+        pv_json_set_str(c, "init", a->init);
+    if (a->net)
+        pv_json_path_set(c, "net.name", a->net);
+    if (a->labeled >= 0)
+        pv_json_set_num(pv_json_get(c, "data"), "labeled", (double)a->labeled);
+    if (a->iters >= 0)
+        pv_json_set_num(train, "iters", (double)a->iters);
+    if (a->seed >= 0)
+        pv_json_set_num(train, "seed", (double)a->seed);
+    if (a->batch >= 0) {
+        pv_json_set_num(train, "labeled_batch", (double)a->batch);
+        pv_json_set_num(train, "unlabeled_batch", (double)a->batch);
+    }
+    if (a->patch[0])
+        pv_config_set_shape(c, "train.patch", a->patch);
+    for (size_t i = 0; i < a->num_sets; i++)
+        if (!apply_set(c, a->sets[i]))
+            return false;
+    return true;
+}
+
 pv_json *pv_config_resolve(const struct pv_config_args *a)
 {
     const char *preset = a->preset ? a->preset : "auto";
@@ -244,27 +282,7 @@ pv_json *pv_config_resolve(const struct pv_config_args *a)
         pv_json_merge(c, a->over);
     pv_json_set_str(c, "preset", preset);
     pv_json_set_str(c, "method", method);
-    if (a->init)
-        pv_json_set_str(c, "init", a->init);
-    if (a->net)
-        pv_json_path_set(c, "net.name", a->net);
-    pv_json *train = pv_json_get(c, "train");
-    if (a->labeled >= 0)
-        pv_json_set_num(pv_json_get(c, "data"), "labeled", (double)a->labeled);
-    if (a->iters >= 0)
-        pv_json_set_num(train, "iters", (double)a->iters);
-    if (a->seed >= 0)
-        pv_json_set_num(train, "seed", (double)a->seed);
-    if (a->batch >= 0) {
-        pv_json_set_num(train, "labeled_batch", (double)a->batch);
-        pv_json_set_num(train, "unlabeled_batch", (double)a->batch);
-    }
-    if (a->patch[0])
-        pv_config_set_shape(c, "train.patch", a->patch);
-    for (size_t i = 0; i < a->num_sets; i++)
-        if (!apply_set(c, a->sets[i]))
-            goto error;
-    if (!pv_config_check(c, a->file ? a->file : preset))
+    if (!apply_options(c, a) || !pv_config_check(c, a->file ? a->file : preset))
         goto error;
     pv_json_free(file);
     return c;
@@ -272,4 +290,55 @@ error:
     pv_json_free(file);
     pv_json_free(c);
     return NULL;
+}
+
+/* ---- resuming ---- */
+
+/* The first key whose value differs between the two, NULL if none does. */
+static char *difference(const pv_json *a, const pv_json *b, const char *prefix)
+{
+    char *found = NULL;
+    for (size_t i = 0; !found && i < pv_json_count(a); i++) {
+        const char *key = pv_json_key_at(a, i);
+        const pv_json *x = pv_json_at(a, i), *y = pv_json_get(b, key);
+        char *name = pv_asprintf("%s%s", prefix, key);
+        if (pv_json_is_object(x) && y) {
+            char *deeper = pv_asprintf("%s.", name);
+            found = difference(x, y, deeper);
+            pv_free(deeper);
+        } else {
+            char *s = pv_json_text(x, false), *t = y ? pv_json_text(y, false) : pv_strdup("not given");
+            if (!pv_streq(s, t))
+                found = pv_asprintf("%s is %s there", name, t);
+            pv_free(s);
+            pv_free(t);
+        }
+        pv_free(name);
+    }
+    return found;
+}
+
+bool pv_config_same(const struct pv_config_args *a, const char *config_path)
+{
+    pv_json *was = pv_json_read(config_path), *now = was ? pv_json_copy(was) : NULL;
+    pv_json *file = a->file ? pv_json_read(a->file) : NULL;
+    bool ok = was && (!a->file || file);
+    if (ok && file)
+        pv_json_merge(now, file);
+    if (ok && a->over)
+        pv_json_merge(now, a->over);
+    if (ok && a->method)
+        pv_json_set_str(now, "method", a->method);
+    if (ok && a->preset)
+        pv_json_set_str(now, "preset", a->preset);
+    ok = ok && apply_options(now, a);
+    char *what = ok ? difference(now, was, "") : NULL;
+    if (what)
+        ok = pv_fail(PV_FAULT_USAGE, "a run goes on with the settings of %s (%s): leave other ones away, or begin "
+                     "another run with another --out", config_path, what);
+    pv_free(what);
+    pv_json_free(was);
+    pv_json_free(now);
+    pv_json_free(file);
+    return ok;
 }

@@ -21,8 +21,12 @@ struct pv_config_args {
 
 /* NULL after a fault: unknown preset, method, network, key, or a value that makes no sense. */
 pv_json *pv_config_resolve(const struct pv_config_args *a);
+/* Resuming: false (PV_FAULT_USAGE) if an option that was given differs from config.json of the run. */
+bool pv_config_same(const struct pv_config_args *a, const char *config_path);
 /* Checks a finished configuration (also one that was read back). */
 bool pv_config_check(const pv_json *c, const char *name);
+/* "xz" -> bits 0 and 2; false (PV_FAULT_USAGE) if something else stands there. NULL is "". */
+bool pv_config_mirror(const char *axes, unsigned *bits);
 void pv_config_patch(const pv_json *c, const char *key, int out[3]);    /* "train.patch", "eval.stride" */
 void pv_config_set_shape(pv_json *c, const char *key, const int v[3]);
 
