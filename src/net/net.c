@@ -34,6 +34,10 @@ pv_net *pv_net_new(pv_dev *dev, const struct pv_net_config *c)
     if (kind->dims && c->dims != kind->dims)
         return pv_fail_null(PV_FAULT_USAGE, "%s is a network for %dD data, not %dD (net.dims)", kind->name, kind->dims,
                             c->dims);
+    for (int i = 3 - c->dims; i < 3; i++)
+        if (c->patch[i] % kind->divisor[i])
+            return pv_fail_null(PV_FAULT_USAGE, "%s needs patch sides that are multiples of %d, not %dx%dx%d (--patch)",
+                                kind->name, kind->divisor[i], c->patch[0], c->patch[1], c->patch[2]);
     pv_net *n = pv_new(pv_net);
     n->kind = kind;
     n->c = *c;

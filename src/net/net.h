@@ -12,7 +12,7 @@ struct pv_net_config {
     int dims;                   /* 3 or 2 */
     int channels, classes;      /* of the image; of the logits, background included */
     int filters;                /* at full resolution, 16 in all papers */
-    int patch[3];               /* only networks whose parameters depend on it use it */
+    int patch[3];               /* checked against the divisor; networks whose parameters depend on it use it */
     /* Probability at the V-Net's two places. unet3d takes 0.6 of it, unet2d 0.1 to 1 of it by level: 0.5 gives what
      * the papers use. 0: no dropout layers. */
     double dropout;

@@ -26,9 +26,8 @@ static void to_file(void *user, enum pv_log_level level, const char *line)
     pv_train_log *l = user;
     char now[32];
     pv_time_text(now);
-    static const char *const mark[] = {"error: ", "warning: ", "", ""};
     if (l->log) {
-        fprintf(l->log, "%s %s%s\n", now, mark[level], line);
+        fprintf(l->log, "%s %s\n", now, line);
         fflush(l->log);
     }
 }
@@ -134,7 +133,7 @@ pv_train_log *pv_train_log_open(const char *dir, int64_t steps, bool quiet)
         ok = l->csv || broken(l, l->csv_path);
     }
     if (ok) {
-        l->events = pv_events_open(dir, steps > 0 ? steps : -1);
+        l->events = pv_events_open(dir, steps);
         ok = l->events != NULL;
     }
     if (!ok) {

@@ -39,8 +39,8 @@ struct pv_trainer {
     int64_t done, every;
     double minutes, seconds, best, per_step;
     uint64_t last_save_ns, last_step_ns;
-    int64_t last_saved;
-    bool diverged;
+    int64_t last_saved;         /* steps in the checkpoint that --resume would take, -1: there is none */
+    bool diverged, pending;     /* pending: validation was interrupted and is still to be done */
 };
 
 static char *in_run(const pv_trainer *t, const char *name) { return pv_path_join(t->a.out, name); }
@@ -115,12 +115,14 @@ static bool save(pv_trainer *t, const char *name)
     if (!drain_late(t))
         return false;
     struct pv_ckpt_info info = {.steps = t->done, .volume_passes = t->run->volume_passes, .seconds = t->seconds,
-                                .best = t->best};
+                                .best = t->best, .pending = t->pending};
     char *path = in_run(t, name);
     bool ok = pv_ckpt_save(t->run, path, &info);
     pv_free(path);
-    t->last_save_ns = pv_clock_ns();
-    t->last_saved = t->done;
+    if (ok && !pv_streq(name, "best.safetensors")) {
+        t->last_save_ns = pv_clock_ns();
+        t->last_saved = t->done;
+    }
     return ok;
 }
 
@@ -137,6 +139,7 @@ static bool validate(pv_trainer *t)
     int64_t every = (int64_t)pv_json_num(pv_json_get(t->config, "eval"), "every", 0);
     if (every <= 0 || t->feed.ds->num_split[PV_VAL] == 0 || (t->done % every && t->done < t->run->iters))
         return true;
+    t->pending = true;
     struct pv_model m = {.config = t->config, .run = t->run}, *list[] = {&m};
     struct pv_infer_opts o = {.gaussian = -1, .largest = -1, .quiet = t->a.quiet, .what = "validation"};
     struct pv_eval_params ep;
@@ -150,7 +153,11 @@ static bool validate(pv_trainer *t)
     bool ok = pv_infer_split(list, 1, t->feed.ds, PV_VAL, &o, &ep, &table, NULL, NULL);
     t->run->volume_passes = passes;
     t->run->tape->recording = true;
-    if (ok) {
+    t->pending = !ok;
+    const char *text;
+    if (!ok && pv_fault_mine(&text) == PV_FAULT_STOPPED)
+        ok = true;              /* goes into the checkpoint as still to be done */
+    else if (ok) {
         double dice = pv_table_summary(&table, PV_ALL_CLASSES, PV_DICE).mean;
         pv_info("iteration %lld: validation Dice %.4f", (long long)t->done, dice);
         struct pv_log_row row = {.iter = t->done, .n = 1, .name = {"val_dice"}, .value = {dice}};
@@ -162,6 +169,33 @@ static bool validate(pv_trainer *t)
     }
     pv_table_free(&table);
     return ok;
+}
+
+/* ---- lack of memory ---- */
+
+/* After the device's own message: what to change. */
+static void say_what_fits(const pv_trainer *t)
+{
+    if (!pv_dev_out_of_memory(t->a.dev))
+        return;
+    int p[3], small[3], batch = (int)pv_json_num(pv_json_get(t->config, "train"), "labeled_batch", 2);
+    bool smaller = false;
+    pv_config_patch(t->config, "train.patch", p);
+    for (int i = 0; i < 3; i++) {
+        small[i] = pv_max(16, (p[i] * 4 / 5) / 16 * 16);
+        smaller = smaller || small[i] < p[i];
+    }
+    struct pv_str tip = {0};
+    if (t->run && batch > 1)
+        pv_str_addf(&tip, "--batch %d or ", batch / 2);
+    if (t->run && smaller)
+        pv_str_addf(&tip, "--patch %dx%dx%d or ", small[0], small[1], small[2]);
+    pv_str_addf(&tip, "--set net.filters=%d", pv_max(1, (int)pv_json_num(pv_json_get(t->config, "net"), "filters", 16)
+                                                        / 2));
+    pv_log(PV_LOG_ERROR, "the memory of %s does not suffice for %s of this size (peak so far %.0f MiB); try %s",
+           pv_dev_get_info(t->a.dev)->id, t->run ? "batches" : "a network",
+           (double)pv_dev_mem(t->a.dev).peak / 1048576, tip.text);
+    pv_str_free(&tip);
 }
 
 /* ---- opening ---- */
@@ -196,9 +230,11 @@ static bool prepare_folder(pv_trainer *t)
     else if (!pv_mkdirs(t->a.out))
         ok = pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", t->a.out, pv_os_error());
     if (ok && t->a.overwrite && !t->a.resume) {
-        static const char *const old[] = {"latest", "final", "best"};
+        static const char *const old[] = {"latest.safetensors", "final.safetensors", "best.safetensors",
+            "training.json", "progress.png", "report.html", "evaluation_train.csv", "evaluation_train.json", "evaluation_val.csv",
+            "evaluation_val.json", "evaluation_test.csv", "evaluation_test.json"};
         for (size_t i = 0; i < PV_COUNT(old); i++) {
-            char *path = pv_asprintf("%s/%s.safetensors", t->a.out, old[i]);
+            char *path = in_run(t, old[i]);
             pv_remove(path);
             pv_free(path);
         }
@@ -247,29 +283,63 @@ static bool start_from(pv_trainer *t)
     return !init || pv_weights_read(t->run, init);
 }
 
+static const char *const checkpoints[] = {"latest.safetensors", "final.safetensors", "best.safetensors"};
+
+/* The first checkpoint from number `*at` on, NULL if there is none. */
+static char *find_checkpoint(const pv_trainer *t, size_t *at)
+{
+    for (; *at < PV_COUNT(checkpoints); ++*at) {
+        char *path = in_run(t, checkpoints[*at]);
+        if (pv_file_exists(path))
+            return path;
+        pv_free(path);
+    }
+    return NULL;
+}
+
+/* Says in one line what is wrong with a checkpoint and what can be done. */
+static bool load(pv_trainer *t, const char *path, size_t at, struct pv_ckpt_info *info)
+{
+    pv_fault_clear();
+    pv_fail_quiet(true);
+    bool ok = pv_ckpt_load(t->run, path, info);
+    pv_fail_quiet(false);
+    if (ok)
+        return true;
+    const char *text;
+    enum pv_fault kind = pv_fault_mine(&text);
+    char *why = pv_strdup(text), *next = find_checkpoint(t, &(size_t){at + 1});
+    pv_fault_clear();
+    if (kind != PV_FAULT_INPUT)
+        pv_fail(kind, "%s", why);
+    else
+        pv_fail(kind, "%s; put the right file back, or remove it: then --resume %s%s", why,
+                next ? "goes on from " : "begins anew", next ? next : "");
+    pv_free(why);
+    pv_free(next);
+    return false;
+}
+
 static bool restore(pv_trainer *t)
 {
-    char *path = in_run(t, "latest.safetensors"), *final = in_run(t, "final.safetensors");
+    size_t at = 0;
+    char *path = find_checkpoint(t, &at);
     struct pv_ckpt_info info;
     bool ok = true;
-    if (!pv_file_exists(path) && pv_file_exists(final)) {
-        pv_free(path);
-        path = pv_strdup(final);
-    }
-    if (!pv_file_exists(path)) {
+    if (!path) {
         pv_info("no checkpoint yet: the run starts from the beginning");
         ok = start_from(t);
-    } else if ((ok = pv_ckpt_load(t->run, path, &info))) {
-        t->done = info.steps;
+    } else if ((ok = load(t, path, at, &info))) {
+        t->done = t->last_saved = info.steps;
         t->seconds = info.seconds;
         t->best = info.best;
+        t->pending = info.pending;
         t->run->resumed = true;
         if (!pv_streq(info.device, pv_dev_get_info(t->a.dev)->name))
             pv_warn("the checkpoint comes from another device (%s): the run goes on, but not with the bits it would "
                     "have had there", info.device);
     }
     pv_free(path);
-    pv_free(final);
     return ok;
 }
 
@@ -279,14 +349,15 @@ pv_trainer *pv_trainer_open(const struct pv_train_args *a)
     t->a = *a;
     t->config = a->config;
     t->best = -1;
+    t->last_saved = -1;
     if (!prepare_folder(t))
         goto error;
     const struct pv_method *m = pv_method_find(pv_json_str(t->config, "method", ""));
     pv_dataset *ds = m ? pv_feed_resolve(t->config, a->data, a->lists, m->unlabeled) : NULL;
-    if (!ds || !pv_feed_open(&t->feed, ds, t->config, a->quiet))
-        goto error;
-    t->run = pv_run_new(a->dev, t->config, false);
-    if (!t->run || !(a->resume ? restore(t) : start_from(t)) || !write_config(t))
+    t->feed.ds = ds;            /* pv_trainer_close() frees it */
+    t->run = ds ? pv_run_new(a->dev, t->config, false) : NULL;
+    if (!t->run || !(a->resume ? restore(t) : start_from(t)) ||
+        !pv_feed_open(&t->feed, ds, t->config, a->quiet) || !write_config(t))
         goto error;
     t->log = pv_train_log_open(a->out, t->done, a->quiet);
     if (!t->log)
@@ -295,7 +366,7 @@ pv_trainer *pv_trainer_open(const struct pv_train_args *a)
     t->every = (int64_t)pv_json_num(ck, "every", 500);
     t->minutes = pv_json_num(ck, "minutes", 10);
     t->last_save_ns = t->last_step_ns = pv_clock_ns();
-    t->last_saved = t->done;
+    pv_fault_clear();           /* from here on a fault ends the run */
     pv_info("%s on %s (%s), %d labelled and %d unlabelled cases, %lld iterations%s", m->name,
             pv_dev_get_info(a->dev)->id, pv_dev_get_info(a->dev)->name, t->feed.num_labeled, t->feed.num_unlabeled,
             (long long)t->run->iters, t->done ? ", resumed" : "");
@@ -303,6 +374,7 @@ pv_trainer *pv_trainer_open(const struct pv_train_args *a)
         pv_info("%lld iterations are done already", (long long)t->done);
     return t;
 error:
+    say_what_fits(t);
     pv_trainer_close(&t);
     return NULL;
 }
@@ -340,30 +412,9 @@ bool pv_trainer_value(const pv_trainer *t, const char *name, double *value, int6
 
 /* ---- stepping ---- */
 
-static void say_what_fits(const pv_trainer *t)
-{
-    int p[3];
-    pv_config_patch(t->config, "train.patch", p);
-    int batch = (int)pv_json_num(pv_json_get(t->config, "train"), "labeled_batch", 2);
-    struct pv_mem_stats s = pv_dev_mem(t->a.dev);
-    if (!pv_dev_out_of_memory(t->a.dev))
-        return;
-    struct pv_str tip = {0};
-    if (batch > 1)
-        pv_str_addf(&tip, "--batch %d (half the batch)", batch / 2);
-    int small[3];
-    for (int i = 0; i < 3; i++)
-        small[i] = pv_max(16, (p[i] * 4 / 5) / 16 * 16);
-    pv_str_addf(&tip, "%s--patch %dx%dx%d", batch > 1 ? " or " : "", small[0], small[1], small[2]);
-    pv_log(PV_LOG_ERROR, "the device's memory does not suffice for patch %dx%dx%d (peak so far %.0f MiB); try %s", p[0],
-           p[1], p[2], (double)s.peak / 1048576, tip.text);
-    pv_str_free(&tip);
-}
-
 static enum pv_train_state failed(pv_trainer *t)
 {
-    if (pv_dev_failed(t->a.dev))
-        say_what_fits(t);
+    say_what_fits(t);
     return PV_TRAIN_FAILED;
 }
 
@@ -387,17 +438,41 @@ static enum pv_train_state finish(pv_trainer *t)
 {
     char *latest = in_run(t, "latest.safetensors");
     bool ok = save(t, "final.safetensors") && write_cost(t);
-    if (ok)
+    if (ok) {
         pv_remove(latest);
+        pv_info("%lld iterations done: %s/final.safetensors", (long long)t->done, t->a.out);
+    }
     pv_free(latest);
     return ok ? PV_TRAIN_DONE : PV_TRAIN_FAILED;
+}
+
+/* What is due after a step: validation, the end, a checkpoint. */
+static enum pv_train_state settle(pv_trainer *t, bool ok)
+{
+    int64_t iters = t->run->iters;
+    bool late = t->pending;     /* its checkpoint asks for the validation */
+    ok = ok && validate(t);
+    bool stop = pv_stop_requested() || (t->a.on_step && !t->a.on_step(t->a.user, t->done, iters));
+    bool enough = t->a.stop_after > 0 && t->done >= t->a.stop_after;
+    if (ok && t->done >= iters && !t->pending)
+        return finish(t);
+    if (ok && (save_due(t) || stop || enough || late))
+        ok = save(t, "latest.safetensors");
+    t->last_step_ns = pv_clock_ns();
+    if (!ok)
+        return failed(t);
+    return stop ? PV_TRAIN_STOPPED : enough ? PV_TRAIN_DONE : PV_TRAIN_MORE;
 }
 
 enum pv_train_state pv_trainer_step(pv_trainer *t)
 {
     struct pv_run *r = t->run;
+    if (t->pending)
+        return settle(t, true);
     if (t->done >= r->iters)
         return finish(t);
+    if (t->a.stop_after > 0 && t->done >= t->a.stop_after)
+        return PV_TRAIN_DONE;   /* of a run that was resumed */
     struct pv_patches b = {0};
     if (!pv_run_begin_step(r, t->done) || !pv_feed_stage(&t->feed, r) || !pv_feed_next(&t->feed, r, &b))
         return failed(t);
@@ -407,8 +482,9 @@ enum pv_train_state pv_trainer_step(pv_trainer *t)
     pv_dev_flush(r->dev);
     if (pv_dev_failed(r->dev))
         return failed(t);
-    if (pv_fault_kind() == PV_FAULT_INTERNAL)
-        return PV_TRAIN_FAILED;
+    const char *text;
+    if (pv_fault_mine(&text) != PV_FAULT_NONE)
+        return PV_TRAIN_FAILED; /* an op refused its input, or the loader stopped */
     bool ok = push_late(t);
     t->done++;
     uint64_t now = pv_clock_ns();
@@ -419,17 +495,7 @@ enum pv_train_state pv_trainer_step(pv_trainer *t)
     pv_train_log_progress(t->log, t->done, r->iters, t->last.n ? &t->last : NULL, t->per_step);
     if (t->done == 3)
         pv_dev_cache_save(r->dev);
-    ok = ok && validate(t);
-    bool stop = pv_stop_requested() || (t->a.on_step && !t->a.on_step(t->a.user, t->done, r->iters));
-    bool enough = t->a.stop_after > 0 && t->done >= t->a.stop_after;
-    if (ok && t->done >= r->iters)
-        return finish(t);
-    if (ok && (save_due(t) || stop || enough))
-        ok = save(t, "latest.safetensors");
-    t->last_step_ns = pv_clock_ns();
-    if (!ok)
-        return failed(t);
-    return stop ? PV_TRAIN_STOPPED : enough ? PV_TRAIN_DONE : PV_TRAIN_MORE;
+    return settle(t, ok);
 }
 
 enum pv_train_state pv_train(const struct pv_train_args *a)
@@ -441,9 +507,12 @@ enum pv_train_state pv_train(const struct pv_train_args *a)
     do
         s = pv_trainer_step(t);
     while (s == PV_TRAIN_MORE);
-    if (s == PV_TRAIN_STOPPED)
-        pv_info("stopped after iteration %lld; go on with: protovox train --resume --out %s", (long long)t->done,
-                a->out);
+    if (s == PV_TRAIN_STOPPED || (s == PV_TRAIN_DONE && t->done < t->run->iters))
+        pv_info("stopped after iteration %lld; go on with: protovox train --resume --data %s --out %s",
+                (long long)t->done, a->data, a->out);
+    else if (s == PV_TRAIN_FAILED && t->last_saved >= 0)
+        pv_info("nothing before iteration %lld is lost: once the cause is gone, --resume goes on from there",
+                (long long)t->last_saved);
     pv_trainer_close(&t);
     return s;
 }
