@@ -26,14 +26,10 @@ static bool open_runs(pv_predictor *p, pv_dev *dev)
         if (!pv_json_is_string(one) || p->num == MOST_RUNS)
             return pv_fail(PV_FAULT_USAGE, "prediction: run is a folder or a list of at most %d", MOST_RUNS);
         p->model[p->num] = pv_model_open(dev, pv_json_string_value(one), weights);
-        if (!p->model[p->num])
+        if (!p->model[p->num++])
             return false;
-        const struct pv_net_config *a = &p->model[0]->run->net, *b = &p->model[p->num++]->run->net;
-        if (a->classes != b->classes || a->channels != b->channels)
-            return pv_fail(PV_FAULT_INPUT, "%s has other channels or classes than %s: they form no ensemble",
-                           p->model[p->num - 1]->folder, p->model[0]->folder);
     }
-    return p->num > 0 || pv_fail(PV_FAULT_USAGE, "prediction needs \"run\"");
+    return p->num > 0 ? pv_models_agree(p->model, p->num) : pv_fail(PV_FAULT_USAGE, "prediction needs \"run\"");
 }
 
 pv_predictor *pv_predictor_open(pv_device *d, const char *json)

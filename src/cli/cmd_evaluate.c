@@ -8,6 +8,7 @@
 #include "data/file.h"
 #include "platform/platform.h"
 #include "train/batch.h"
+#include "train/config.h"
 #include "train/infer.h"
 
 extern const struct pv_command pv_cmd_evaluate;
@@ -16,7 +17,7 @@ struct args {
     struct pv_dev_args dev;
     const char *pred, *ref, *data, *split, *out, *units, *empty, *metrics, *weights, *mirror, *lists;
     struct pv_strs runs;
-    int64_t classes, largest;
+    int64_t classes, largest, batch;
     int stride[3];
     bool json, quiet, save;
 };
@@ -169,6 +170,7 @@ static bool score_run(const struct args *a)
         ok = pv_fail(PV_FAULT_USAGE, "an ensemble holds at most %d runs", (int)PV_COUNT(m));
     for (size_t i = 0; ok && i < a->runs.n; i++)
         ok = (m[num++] = pv_model_open(dev, a->runs.v[i], a->weights)) != NULL;
+    ok = ok && pv_models_agree(m, num);
     pv_dataset *ds = NULL;
     struct pv_eval_params ep;
     struct pv_table t = {0};
@@ -179,7 +181,8 @@ static bool score_run(const struct args *a)
     }
     if (ok) {
         pv_table_init(&t, &ep, (const char *const *)ds->class_names + 1);
-        struct pv_infer_opts o = {.gaussian = -1, .largest = -1, .quiet = a->quiet, .mirror = a->mirror};
+        struct pv_infer_opts o = {.gaussian = -1, .largest = -1, .quiet = a->quiet, .mirror = a->mirror,
+                                  .batch = (int)a->batch};
         memcpy(o.stride, a->stride, sizeof o.stride);
         char *folder = pv_asprintf("%s/%s", a->out ? a->out : m[0]->folder, splits[split]);
         struct saving s = {folder, true};
@@ -216,6 +219,7 @@ static int run(int argc, char **argv)
         {"weights", PV_OPT_STR, &a.weights, "NAME", "best, final or latest (default: the first there is)"},
         {"stride", PV_OPT_SHAPE, a.stride, "XxYxZ", "of the sliding window"},
         {"mirror", PV_OPT_STR, &a.mirror, "AXES", "average over mirrored inputs, such as xyz"},
+        {"batch", PV_OPT_INT, &a.batch, "N", "windows at a time (default: the run's setting eval.batch)"},
         {"largest", PV_OPT_INT, &a.largest, "N", "keep only the largest component (neighbourhood 6, 18, 26; 0: all)"},
         {"units", PV_OPT_STR, &a.units, "U", "voxel or mm"},
         {"empty", PV_OPT_STR, &a.empty, "C", "empty predictions count as medpy, strict or nan"},
@@ -231,7 +235,12 @@ static int run(int argc, char **argv)
         return code;
     pv_stop_install();
     bool ok;
-    if (a.pred && a.ref && !a.runs.n)
+    unsigned bits;
+    if (a.batch < 0 || a.batch > 256)
+        ok = pv_fail(PV_FAULT_USAGE, "--batch is from 1 to 256");
+    else if (!pv_config_mirror(a.mirror, &bits))
+        ok = false;
+    else if (a.pred && a.ref && !a.runs.n)
         ok = (a.classes >= 2 && a.classes <= 255) ? score_files(&a)
                                                   : pv_fail(PV_FAULT_USAGE, "--classes must be from 2 to 255");
     else if (a.runs.n && a.data && !a.pred)

@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "data/file.h"
 #include "platform/platform.h"
+#include "train/config.h"
 #include "train/predict.h"
 
 extern const struct pv_command pv_cmd_predict;
@@ -15,7 +16,7 @@ struct args {
     struct pv_dev_args dev;
     struct pv_strs runs, input;
     const char *out, *weights, *mirror;
-    int64_t largest;
+    int64_t largest, batch;
     int stride[3];
     bool probabilities, quiet, again;
 };
@@ -47,17 +48,51 @@ static bool collect(const struct args *a, struct pv_strs *files)
     return files->n > 0 || pv_fail(PV_FAULT_INPUT, "--input names no image files (.nii, .nii.gz, .h5)");
 }
 
+/* Whether an output that is there is the input itself. */
+static bool same_content(const char *out, const char *in)
+{
+    char *a = NULL, *b = NULL;
+    size_t n, m;
+    bool same = pv_file_exists(out) && !pv_is_dir(out) && pv_file_size(out) == pv_file_size(in) &&
+                pv_read_file(out, &a, &n) && pv_read_file(in, &b, &m) && n == m && memcmp(a, b, n) == 0;
+    pv_free(a);
+    pv_free(b);
+    return same;
+}
+
+/* Inputs from different folders may have one name. */
+static bool names_differ(const struct pv_strs *files, int channels)
+{
+    struct pv_strs seen = {0};
+    bool ok = true;
+    for (size_t i = 0; ok && i < files->n; i++) {
+        int channel;
+        size_t len = pv_case_name(files->v[i], channels, &channel);
+        char *name = pv_asprintf("%.*s/%d", (int)len, pv_path_base(files->v[i]), pv_max(channel, 0));
+        if (pv_strs_find(&seen, name) >= 0)
+            ok = pv_fail(PV_FAULT_USAGE, "two inputs are named %.*s and would be written to one file: predict them "
+                         "into different folders", (int)len, name);
+        pv_strs_add(&seen, name);
+        pv_free(name);
+    }
+    pv_strs_free(&seen);
+    return ok;
+}
+
 static bool one(const struct args *a, struct pv_model *const *m, int num, const char *file)
 {
     int channel;
-    size_t len = pv_case_name(file, &channel);
+    size_t len = pv_case_name(file, m[0]->run->net.channels, &channel);
     if (channel > 0)
         return true;            /* read with channel 0 */
     char *out = pv_asprintf("%s/%.*s.nii.gz", a->out, (int)len, pv_path_base(file));
     char *pout = pv_asprintf("%s/%.*s_prob.nii.gz", a->out, (int)len, pv_path_base(file));
-    bool ok = true, there = !a->again && pv_file_exists(out);
-    if (!there) {
-        struct pv_infer_opts o = {.gaussian = -1, .largest = (int)a->largest, .mirror = a->mirror, .quiet = a->quiet};
+    bool there = !a->again && pv_file_exists(out) && (!a->probabilities || pv_file_exists(pout));
+    bool ok = !same_content(out, file) ||
+              pv_fail(PV_FAULT_USAGE, "%s would be replaced by its own labels: name another --out", file);
+    if (ok && !there) {
+        struct pv_infer_opts o = {.gaussian = -1, .largest = (int)a->largest, .mirror = a->mirror, .quiet = a->quiet,
+                                  .batch = (int)a->batch};
         memcpy(o.stride, a->stride, sizeof o.stride);
         ok = pv_predict_case(m, num, file, out, a->probabilities ? pout : NULL, &o);
     }
@@ -66,6 +101,26 @@ static bool one(const struct args *a, struct pv_model *const *m, int num, const 
     pv_free(out);
     pv_free(pout);
     return ok;
+}
+
+/* What is wrong with one file does not keep the others from being labelled. */
+static bool each(const struct args *a, struct pv_model *const *m, int num, const struct pv_strs *files)
+{
+    size_t bad = 0;
+    if (!names_differ(files, m[0]->run->net.channels))
+        return false;
+    for (size_t i = 0; i < files->n; i++) {
+        if (one(a, m, num, files->v[i]))
+            continue;
+        if (pv_fault_kind() != PV_FAULT_INPUT || pv_dev_failed(m[0]->run->dev) || pv_stop_requested())
+            return false;
+        if (files->n == 1)
+            return false;
+        bad++;
+        pv_fault_clear();
+    }
+    return bad == 0 ||
+           pv_fail(PV_FAULT_INPUT, "%zu of %zu files could not be labelled, for the reasons above", bad, files->n);
 }
 
 static int run(int argc, char **argv)
@@ -78,6 +133,7 @@ static int run(int argc, char **argv)
         {"weights", PV_OPT_STR, &a.weights, "NAME", "best, final or latest (default: the first there is)"},
         {"stride", PV_OPT_SHAPE, a.stride, "XxYxZ", "of the sliding window"},
         {"mirror", PV_OPT_STR, &a.mirror, "AXES", "average over mirrored inputs, such as xyz"},
+        {"batch", PV_OPT_INT, &a.batch, "N", "windows at a time (default: the run's setting eval.batch)"},
         {"largest", PV_OPT_INT, &a.largest, "N", "keep only the largest component (neighbourhood 6, 18, 26; 0: all)"},
         {"probabilities", PV_OPT_FLAG, &a.probabilities, NULL, "write class probabilities too: CASE_prob.nii.gz"},
         {"overwrite", PV_OPT_FLAG, &a.again, NULL, "predict again what is there already"},
@@ -95,13 +151,14 @@ static int run(int argc, char **argv)
     bool ok = (a.runs.n && a.input.n && a.out) ||
               pv_fail(PV_FAULT_USAGE, "predict needs --run, --input and --out; see protovox predict --help");
     ok = ok && (a.runs.n <= PV_COUNT(m) || pv_fail(PV_FAULT_USAGE, "an ensemble holds at most 16 runs"));
-    ok = ok && collect(&a, &files) &&
+    unsigned bits;
+    ok = ok && ((a.batch >= 0 && a.batch <= 256) || pv_fail(PV_FAULT_USAGE, "--batch is from 1 to 256"));
+    ok = ok && pv_config_mirror(a.mirror, &bits) && collect(&a, &files) &&
          (pv_mkdirs(a.out) || pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", a.out, pv_os_error()));
     ok = ok && (dev = pv_open_device(&a.dev, NULL)) != NULL;
     for (size_t i = 0; ok && i < a.runs.n; i++)
         ok = (m[num++] = pv_model_open(dev, a.runs.v[i], a.weights)) != NULL;
-    for (size_t i = 0; ok && i < files.n; i++)
-        ok = one(&a, m, num, files.v[i]);
+    ok = ok && pv_models_agree(m, num) && each(&a, m, num, &files);
     for (int i = 0; i < num; i++)
         pv_model_free(&m[i]);
     pv_dev_close(&dev);

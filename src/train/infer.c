@@ -26,6 +26,10 @@ struct pv_model *pv_model_open(pv_dev *dev, const char *folder, const char *whic
     if (!good)
         goto error;
     static const char *const order[] = {"best", "final", "latest"};
+    if (which && !pv_streq(which, "best") && !pv_streq(which, "final") && !pv_streq(which, "latest")) {
+        pv_fail(PV_FAULT_USAGE, "--weights is best, final or latest, not '%s'", which);
+        goto error;
+    }
     for (size_t i = 0; i < PV_COUNT(order) && !m->weights; i++) {
         if (which && !pv_streq(which, order[i]))
             continue;
@@ -48,6 +52,9 @@ struct pv_model *pv_model_open(pv_dev *dev, const char *folder, const char *whic
     m->steps = info.steps;
     return m;
 error:
+    if (pv_dev_out_of_memory(dev))
+        pv_log(PV_LOG_ERROR, "the memory of %s does not hold the network of %s; try another --device",
+               pv_dev_get_info(dev)->id, folder);
     pv_model_free(&m);
     return NULL;
 }
@@ -63,6 +70,30 @@ void pv_model_free(struct pv_model **mp)
     pv_free(m->weights);
     pv_free(m);
     *mp = NULL;
+}
+
+static char *kind_of(const struct pv_model *m)
+{
+    const struct pv_net_config *n = &m->run->net;
+    return pv_asprintf("%d channels, %d classes, %dD, preparation %s, orientation %s, patch %dx%dx%d", n->channels,
+                       n->classes, n->dims, pv_json_str(pv_json_get(m->config, "data"), "prep", "auto"),
+                       pv_json_str(pv_json_get(m->config, "data"), "orient", "file"), n->patch[0], n->patch[1],
+                       n->patch[2]);
+}
+
+bool pv_models_agree(struct pv_model *const *m, int num)
+{
+    bool ok = true;
+    char *first = kind_of(m[0]);
+    for (int i = 1; ok && i < num; i++) {
+        char *other = kind_of(m[i]);
+        ok = pv_streq(first, other) ||
+             pv_fail(PV_FAULT_USAGE, "%s and %s cannot form an ensemble: the one has %s, the other %s", m[0]->folder,
+                     m[i]->folder, first, other);
+        pv_free(other);
+    }
+    pv_free(first);
+    return ok;
 }
 
 struct ensemble { struct pv_model *const *m; int num; };
@@ -116,14 +147,6 @@ static bool progress(void *user, int64_t done, int64_t total)
     return !s->stopped;
 }
 
-static unsigned mirror_axes(const char *text)
-{
-    unsigned m = 0;
-    for (; text && *text; text++)
-        m |= *text == 'x' ? 1u : *text == 'y' ? 2u : *text == 'z' ? 4u : 0u;
-    return m;
-}
-
 static bool is_identity(const struct pv_prep_map *map, const int s[3])
 {
     for (int a = 0; a < 3; a++)
@@ -139,7 +162,10 @@ bool pv_infer_volume(struct pv_model *const *m, int num, const char *what, char 
     const struct pv_net_config *net = &m[0]->run->net;
     const struct pv_prep *prep = pv_prep_find(pv_json_str(pv_json_get(c, "data"), "prep", "auto"));
     struct pv_prep_map map;
+    unsigned mirror;
     *prob = NULL;
+    if (!pv_config_mirror(o->mirror ? o->mirror : pv_json_str(ev, "mirror", ""), &mirror))
+        return false;
     if (vol->channels != net->channels)
         return pv_fail(PV_FAULT_INPUT, "%s has %d channels, the run was trained with %d", what, vol->channels,
                        net->channels);
@@ -151,8 +177,7 @@ bool pv_infer_volume(struct pv_model *const *m, int num, const char *what, char 
         .batch = o->batch > 0 ? o->batch : (int)pv_json_num(ev, "batch", 4),
         .gaussian = o->gaussian >= 0 ? o->gaussian : pv_json_flag(ev, "gaussian", false),
         .even = pv_json_flag(ev, "even", false),
-        .mirror = mirror_axes(o->mirror ? o->mirror : pv_json_str(ev, "mirror", "")), .predict = predict, .user = &e,
-        .progress = progress, .progress_user = &s};
+        .mirror = mirror, .predict = predict, .user = &e, .progress = progress, .progress_user = &s};
     pv_config_patch(c, "train.patch", p.patch);
     pv_config_patch(c, "eval.stride", p.stride);
     if (o->stride[0])
@@ -162,6 +187,10 @@ bool pv_infer_volume(struct pv_model *const *m, int num, const char *what, char 
     bool ok = own && pv_slide(m[0]->run->dev, vol->image, vol->size, &p, own);
     if (!ok && own && s.stopped && pv_fault_kind() == PV_FAULT_NONE)
         pv_fail(PV_FAULT_STOPPED, "interrupted while predicting %s", what);
+    if (!ok && pv_dev_out_of_memory(m[0]->run->dev))
+        pv_log(PV_LOG_ERROR, "the memory of %s does not suffice for %d windows of %dx%dx%d at a time; try %s",
+               pv_dev_get_info(m[0]->run->dev)->id, p.batch, p.patch[0], p.patch[1], p.patch[2],
+               p.batch > 1 ? "--batch 1" : "another --device: one window of the size of the training patch is needed");
     memcpy(file_size, map.size, sizeof map.size);
     if (ok && !is_identity(&map, vol->size)) {
         size_t fn = (size_t)map.size[0] * (size_t)map.size[1] * (size_t)map.size[2];

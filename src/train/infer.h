@@ -15,15 +15,17 @@ struct pv_model {
     char *folder, *weights;     /* weights: the file that was read */
     int64_t steps;
 };
-/* which: "best", "final", "latest", or NULL for the first of these that exists. */
+/* which: "best", "final", "latest" (anything else is PV_FAULT_USAGE), or NULL for the first of these that exists. */
 struct pv_model *pv_model_open(pv_dev *dev, const char *folder, const char *which);
 void pv_model_free(struct pv_model **m);
+/* Whether they can form an ensemble: same channels, classes, dimensions, preparation and patch. PV_FAULT_USAGE. */
+bool pv_models_agree(struct pv_model *const *m, int num);
 
 struct pv_infer_opts {
     int stride[3];              /* [0] == 0: the configuration's */
     int batch;                  /* 0: the configuration's */
     int gaussian;               /* -1: the configuration's */
-    const char *mirror;         /* axes "xyz"; NULL: the configuration's */
+    const char *mirror;         /* axes "xyz" (pv_config_mirror); NULL: the configuration's */
     int largest;                /* -1: the configuration's */
     bool quiet;
     const char *what;           /* for the progress line; may be NULL */

@@ -8,7 +8,7 @@
 #include "eval/components.h"
 #include "train/batch.h"
 
-size_t pv_case_name(const char *path, int *channel)
+size_t pv_case_name(const char *path, int channels, int *channel)
 {
     const char *base = pv_path_base(path);
     size_t n = pv_stem_length(base);
@@ -20,6 +20,8 @@ size_t pv_case_name(const char *path, int *channel)
                 return n;
             c = c * 10 + base[i] - '0';
         }
+        if (c >= channels)
+            return n;
         *channel = c;
         return n - 5;
     }
@@ -60,7 +62,7 @@ static bool read_others(const char *path, int channels, const struct pv_read *ho
 bool pv_case_read(const char *path, int channels, const struct pv_read *how, struct pv_volume *v)
 {
     int channel;
-    pv_case_name(path, &channel);
+    pv_case_name(path, channels, &channel);
     if (!pv_volume_read(path, PV_IMAGE, how, v))
         return false;
     if (channel != 0 || v->channels == channels || channels == 1 || read_others(path, channels, how, v))

@@ -5,9 +5,9 @@
 
 #include "train/infer.h"
 
-/* Length of the case's name in the last part of a path: "dir/CASE_0000.nii.gz" -> 4 and *channel 0; other names: the
- * whole stem, *channel -1. */
-size_t pv_case_name(const char *path, int *channel);
+/* Length of the case's name in the last part of a path: "dir/CASE_0000.nii.gz" -> 4 and *channel 0; other names, also
+ * those of channels from `channels` on (scan_2023), the whole stem, *channel -1. */
+size_t pv_case_name(const char *path, int channels, int *channel);
 
 /* Reads all channels of a case: of CASE_0000.nii.gz with its neighbours _0001 ... where the file has fewer channels
  * than wanted. False after a fault; v is then empty. */

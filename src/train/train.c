@@ -231,8 +231,8 @@ static bool prepare_folder(pv_trainer *t)
         ok = pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", t->a.out, pv_os_error());
     if (ok && t->a.overwrite && !t->a.resume) {
         static const char *const old[] = {"latest.safetensors", "final.safetensors", "best.safetensors",
-            "training.json", "progress.png", "report.html", "evaluation_train.csv", "evaluation_train.json", "evaluation_val.csv",
-            "evaluation_val.json", "evaluation_test.csv", "evaluation_test.json"};
+            "training.json", "progress.png", "report.html", "evaluation_train.csv", "evaluation_train.json",
+            "evaluation_val.csv", "evaluation_val.json", "evaluation_test.csv", "evaluation_test.json"};
         for (size_t i = 0; i < PV_COUNT(old); i++) {
             char *path = in_run(t, old[i]);
             pv_remove(path);
