@@ -3,6 +3,7 @@
  * What exceeds one binding is split by samples, then by one block and a few x-planes of the BLOCKED side. */
 #include "ops/args/conv.h"
 #include "ops/conv_impl.h"
+#include "ops/span.h"
 
 static const struct pv_kernel k_pad = {"conv_aux", "pad_plain", "rw", sizeof(struct a_pad), {64, 1, 1}, NULL};
 static const struct pv_kernel fat_stem = {"conv_aux", "stem_fwd", "rrw", sizeof(struct a_stem), {1, 1, 1}, NULL};
@@ -20,64 +21,6 @@ static const struct pv_kernel k_head_w = {"conv_aux", "head_wgrad", "rrw", sizeo
                                           NULL};
 static const struct pv_kernel k_head_sum = {"conv_aux", "head_wsum", "rx", sizeof(struct a_wsum), {64, 1, 1},
                                             NULL};
-
-static bool fits(const pv_tensor *t, int64_t elements)
-{
-    uint64_t bytes = (uint64_t)elements * 4;
-    return bytes <= pv_dev_get_info(t->dev)->limits.max_binding && bytes <= pv_buf_segment(t->buf);
-}
-
-/* A piece of a BLOCKED tensor: whole samples, or planes of one block of one sample. */
-struct piece { int n0, nn, b0, nb, x0, nx; bool whole; };
-
-/* Steps p through t; start with p->nn = 0. The PLAIN side `other` limits the samples too (may be NULL). */
-static bool next_piece(struct piece *p, pv_tensor *t, pv_tensor *other)
-{
-    const struct pv_shape *h = &t->h;
-    int64_t sample = pv_shape_sample(h);
-    int blocks = pv_blocks(h->c);
-    if (fits(t, sample)) {
-        int n = p->n0 + p->nn;
-        if (n >= h->n)
-            return false;
-        pv_tensor *both[] = {t, other};
-        int64_t unit[] = {sample, other ? pv_shape_sample(&other->h) : 0};
-        int nn = pv_units_per_launch(t->dev, 2, both, unit, NULL, n, h->n - n);
-        *p = (struct piece){n, nn, 0, blocks, 0, h->s[0], true};
-        return true;
-    }
-    if (p->nn == 0) {
-        int nx = h->s[0];
-        while (nx > 1 && !fits(t, nx * pv_shape_plane(h)))
-            nx = (nx + 1) / 2;
-        *p = (struct piece){0, 1, 0, 1, 0, nx, false};
-        return true;
-    }
-    p->x0 += p->nx;
-    if (p->x0 >= h->s[0]) {
-        p->x0 = 0;
-        if (++p->b0 >= blocks) {
-            p->b0 = 0;
-            p->n0++;
-        }
-    }
-    return p->n0 < h->n;
-}
-
-static int planes_of(const struct piece *p, const pv_tensor *t) { return pv_min(p->nx, t->h.s[0] - p->x0); }
-
-/* Binds the piece of t as buffer i; returns where voxel (0, 0, 0) of its first plane is. */
-static int bind_piece(struct pv_launch *l, int i, pv_tensor *t, const struct piece *p)
-{
-    struct pv_strides s = pv_strides_of(t);
-    if (p->whole) {
-        pv_bind_samples(l, i, t, p->n0, p->nn);
-        return s.first;
-    }
-    pv_bind_range(l, i, t, (int64_t)p->n0 * s.n + (int64_t)p->b0 * s.b + (int64_t)(p->x0 + t->h.b[0]) * s.p,
-                  (int64_t)planes_of(p, t) * s.p);
-    return s.first - t->h.b[0] * s.p;
-}
 
 /* ---- stem ---- */
 
@@ -118,18 +61,18 @@ void stem_run_fwd(const char *label, pv_tensor *padded, pv_tensor *packed, pv_te
     if (!packed || pv_dev_failed(y->dev))
         return;
     int inner = d->ci * conv_taps(d), all = pv_blocks(d->co) * inner * 16;
-    for (struct piece p = {0}; next_piece(&p, y, padded);) {
+    for (struct piece p = {0}; piece_next(&p, 2, (pv_tensor *[]){y, padded});) {
         struct a_stem a = stem_args(padded, y, d);
         struct pv_launch l = {.k = pv_class(y) == PV_FAT ? &fat_stem : &simt_stem, .label = label, .args = &a};
         a.n = p.nn;
         a.kb = p.nb;
-        a.x = planes_of(&p, y);
+        a.x = p.nx;
         a.so = p.x0 * a.sp;
         a.bias = bias ? all - p.b0 * inner * 16 + p.b0 * 16 : -1;
         pv_bind_samples(&l, 0, padded, p.n0, p.nn);
         pv_bind_range(&l, 1, packed, (int64_t)p.b0 * inner * 16, pv_shape_stored(&packed->h) -
                       (int64_t)p.b0 * inner * 16);
-        a.dst0 = bind_piece(&l, 2, y, &p);
+        a.dst0 = piece_bind(&l, 2, y, &p);
         if (l.k == &fat_stem) {
             pv_groups(y->dev, &l, (uint64_t)a.n * (uint64_t)a.kb * (uint64_t)a.x * (uint64_t)a.y);
         } else {
@@ -147,11 +90,11 @@ void stem_run_wgrad(const char *label, pv_tensor *padded, pv_tensor *dy, pv_tens
     pv_dev *dev = dw->dev;
     int taps = conv_taps(d), inner = d->ci * taps;
     bool fat = pv_class(dy) == PV_FAT;
-    for (struct piece p = {0}; next_piece(&p, dy, padded) && !pv_dev_failed(dev);) {
+    for (struct piece p = {0}; piece_next(&p, 2, (pv_tensor *[]){dy, padded}) && !pv_dev_failed(dev);) {
         struct a_stem a = stem_args(padded, dy, d);
         a.n = p.nn;
         a.kb = p.nb;
-        a.x = planes_of(&p, dy);
+        a.x = p.nx;
         a.so = p.x0 * a.sp;
         a.planes = p.nn * a.x;
         uint64_t most = pv_dev_get_info(dev)->limits.max_binding / ((uint64_t)p.nb * (uint64_t)inner * 64);
@@ -164,7 +107,7 @@ void stem_run_wgrad(const char *label, pv_tensor *padded, pv_tensor *dy, pv_tens
         struct pv_launch l = {.k = fat ? &fat_stem_w : &simt_stem_w, .label = label, .args = &a,
             .groups = {(uint32_t)slabs, (uint32_t)p.nb, (uint32_t)(fat ? d->ci * d->k[0] * d->k[1] : inner)}};
         pv_bind_samples(&l, 0, padded, p.n0, p.nn);
-        a.dst0 = bind_piece(&l, 1, dy, &p);
+        a.dst0 = piece_bind(&l, 1, dy, &p);
         pv_bind(&l, 2, part);
         pv_run(dev, &l);
         struct a_wsum ws = {.slabs = slabs, .vb = p.nb, .taps = taps, .nb = d->ci,
@@ -184,41 +127,34 @@ static struct a_head head_args(const pv_tensor *x, const pv_tensor *y, const str
 {
     struct pv_strides xs = pv_strides_of(x), ys = pv_strides_of(y);
     return (struct a_head){.n = p->nn, .ci = pv_min(p->nb * 16, x->h.c - p->b0 * 16), .co = y->h.c,
-        .x = planes_of(p, x), .y = x->h.s[1], .z = x->h.s[2], .sn = xs.n, .sb = xs.b, .sp = xs.p, .sr = xs.r,
+        .x = p->nx, .y = x->h.s[1], .z = x->h.s[2], .sn = xs.n, .sb = xs.b, .sp = xs.p, .sr = xs.r,
         .dn = ys.n, .dc = ys.b, .row = x->h.c, .c0 = p->b0 * 16};
-}
-
-/* PLAIN tensors are bound by samples; the piece's first plane is this far in. */
-static void bind_plain(struct pv_launch *l, int i, pv_tensor *t, const struct piece *p)
-{
-    int64_t sample = pv_shape_sample(&t->h), at = (int64_t)p->x0 * pv_shape_plane(&t->h);
-    pv_bind_range(l, i, t, p->n0 * sample + at, p->nn * sample - at);
 }
 
 void head_run_fwd(pv_tensor *x, pv_tensor *w, pv_tensor *b, pv_tensor *y)
 {
-    for (struct piece p = {0}; next_piece(&p, x, y);) {
+    for (struct piece p = {0}; piece_next(&p, 2, (pv_tensor *[]){x, y});) {
         struct a_head a = head_args(x, y, &p);
         struct pv_launch l = {.k = &k_head, .label = "head fwd", .args = &a};
         a.has_bias = b != NULL;
         a.accum = p.b0 > 0;
-        a.s0 = bind_piece(&l, 0, x, &p);
+        a.s0 = piece_bind(&l, 0, x, &p);
         pv_bind(&l, 1, w);
         pv_bind(&l, 2, b ? b : w);
-        bind_plain(&l, 3, y, &p);
+        piece_bind_plain(&l, 3, y, &p);
         pv_run_items(x->dev, &l, (uint64_t)a.n * (uint64_t)a.x * (uint64_t)a.y * (uint64_t)a.z);
     }
 }
 
 void head_run_dgrad(pv_tensor *dy, pv_tensor *w, pv_tensor *dx, bool accum)
 {
-    for (struct piece p = {0}; next_piece(&p, dx, dy);) {
+    for (struct piece p = {0}; piece_next(&p, 2, (pv_tensor *[]){dx, dy});) {
         struct a_head a = head_args(dx, dy, &p);
         struct pv_launch l = {.k = &k_head_d, .label = "head bwd data", .args = &a};
         a.accum = accum;
-        bind_plain(&l, 0, dy, &p);
+        piece_bind_plain(&l, 0, dy, &p);
         pv_bind(&l, 1, w);
-        a.s0 = bind_piece(&l, 2, dx, &p);
+        a.s0 = piece_bind(&l, 2, dx, &p);
         pv_run_items(dx->dev, &l, (uint64_t)a.n * (uint64_t)a.x * (uint64_t)a.y * (uint64_t)a.z);
     }
 }
@@ -226,7 +162,7 @@ void head_run_dgrad(pv_tensor *dy, pv_tensor *w, pv_tensor *dx, bool accum)
 void head_run_wgrad(pv_tensor *x, pv_tensor *dy, pv_tensor *dw, bool accum_w, pv_tensor *db, bool accum_b)
 {
     pv_dev *dev = x->dev;
-    for (struct piece p = {0}; next_piece(&p, x, dy) && !pv_dev_failed(dev);) {
+    for (struct piece p = {0}; piece_next(&p, 2, (pv_tensor *[]){x, dy}) && !pv_dev_failed(dev);) {
         struct a_head a = head_args(x, dy, &p);
         a.planes = a.n * a.x;
         int slabs = pv_min(a.planes, 64);
@@ -237,8 +173,8 @@ void head_run_wgrad(pv_tensor *x, pv_tensor *dy, pv_tensor *dw, bool accum_w, pv
             return;
         struct pv_launch l = {.k = &k_head_w, .label = "head bwd weight", .args = &a,
                               .groups = {(uint32_t)slabs, (uint32_t)a.co, 1}};
-        a.s0 = bind_piece(&l, 0, x, &p);
-        bind_plain(&l, 1, dy, &p);
+        a.s0 = piece_bind(&l, 0, x, &p);
+        piece_bind_plain(&l, 1, dy, &p);
         pv_bind(&l, 2, part);
         pv_run(dev, &l);
         struct a_wsum ws = {.slabs = slabs, .nv = a.co, .nb = a.ci, .row = a.row, .b0 = a.c0};

@@ -93,3 +93,68 @@ int span_bind(const struct span *s, struct pv_launch *l, int i, int k)
                   (int64_t)s->count[k] * d.p);
     return d.first - t->h.b[0] * d.p;
 }
+
+/* ---- pieces ---- */
+
+static bool pieces_fit(int num, pv_tensor *const *t, int64_t elements)
+{
+    for (int i = 0; i < num; i++)
+        if (t[i]->h.layout == PV_BLOCKED && !span_fits(t[i], elements))
+            return false;
+    return true;
+}
+
+bool piece_next(struct piece *p, int num, pv_tensor *const *t)
+{
+    const struct pv_shape *h = &t[0]->h;
+    int64_t sample = pv_shape_sample(h), unit[PIECE_SIDES] = {0};
+    int blocks = pv_blocks(h->c);
+    if (pv_dev_failed(t[0]->dev))
+        return false;
+    if (!p->started)
+        p->whole = pieces_fit(num, t, sample);
+    if (p->whole) {
+        int n = p->n0 + p->nn;
+        if (n >= h->n)
+            return false;
+        for (int i = 0; i < num; i++)
+            unit[i] = pv_shape_sample(&t[i]->h);
+        int nn = pv_units_per_launch(t[0]->dev, num, t, unit, NULL, n, most_units(h->n - n, sample));
+        *p = (struct piece){n, nn, 0, blocks, 0, h->s[0], true, true};
+        return true;
+    }
+    int most = h->s[0];
+    while (most > 1 && !pieces_fit(num, t, most * pv_shape_plane(h)))
+        most = (most + 1) / 2;
+    p->x0 += p->nx;
+    if (!p->started) {
+        *p = (struct piece){.nn = 1, .nb = 1, .started = true};
+    } else if (p->x0 >= h->s[0]) {
+        p->x0 = 0;
+        if (++p->b0 >= blocks) {
+            p->b0 = 0;
+            p->n0++;
+        }
+    }
+    p->nx = pv_min(most, h->s[0] - p->x0);
+    return p->n0 < h->n;
+}
+
+int piece_bind(struct pv_launch *l, int i, pv_tensor *t, const struct piece *p)
+{
+    struct pv_strides s = pv_strides_of(t);
+    if (p->whole) {
+        pv_bind_samples(l, i, t, p->n0, p->nn);
+        return s.first;
+    }
+    pv_bind_range(l, i, t, (int64_t)p->n0 * s.n + (int64_t)p->b0 * s.b + (int64_t)(p->x0 + t->h.b[0]) * s.p,
+                  (int64_t)p->nx * s.p);
+    return s.first - t->h.b[0] * s.p;
+}
+
+void piece_bind_plain(struct pv_launch *l, int i, pv_tensor *t, const struct piece *p)
+{
+    int64_t sample = pv_shape_sample(&t->h), plane = pv_shape_plane(&t->h), at = p->x0 * plane;
+    int64_t last = t->h.c == 1 ? at + p->nx * plane : sample;
+    pv_bind_range(l, i, t, p->n0 * sample + at, (p->nn - 1) * sample + last - at);
+}

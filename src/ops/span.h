@@ -29,6 +29,19 @@ bool span_next(struct span *s);
 /* Binds side k as buffer i; returns where voxel (first[k], 0, 0) of unit u0 is. */
 int span_bind(const struct span *s, struct pv_launch *l, int i, int k);
 
+/* ---- where all channels of a voxel meet ---- */
+
+/* A piece of a BLOCKED tensor: whole samples, or x-planes of one block of one sample. */
+enum { PIECE_SIDES = 6 };
+struct piece { int n0, nn, b0, nb, x0, nx; bool whole, started; };
+/* Steps through t[0]; start with all 0. The other tensors (PIECE_SIDES in all at most) are BLOCKED and of its shape, or
+ * PLAIN on its samples. x-planes change fastest, then blocks, then samples. */
+bool piece_next(struct piece *p, int num, pv_tensor *const *t);
+/* Binds the piece of BLOCKED t as buffer i; returns where voxel (0, 0, 0) of its first plane is. */
+int piece_bind(struct pv_launch *l, int i, pv_tensor *t, const struct piece *p);
+/* Binds PLAIN t from the piece's first sample and plane on (one channel: the planes; else all that follows). */
+void piece_bind_plain(struct pv_launch *l, int i, pv_tensor *t, const struct piece *p);
+
 /* Whether `elements` of t can be bound at once. */
 bool span_fits(const pv_tensor *t, int64_t elements);
 /* How many of `left` samples, from sample `first` of t, can be bound at once; at least 1. */
