@@ -9,6 +9,7 @@ extern const struct pv_check_op *const pv_check_proto[];
 extern const struct pv_check_op *const pv_check_shape[];
 extern const struct pv_check_op *const pv_check_resize[];
 extern const struct pv_check_op *const pv_check_rows[];
+extern const struct pv_check_op *const pv_check_depthwise[];
 extern const struct pv_check_op *const pv_check_channorm[];
 extern const struct pv_check_op *const pv_check_gather[];
 extern const struct pv_check_op *const pv_check_softmax[];
@@ -25,6 +26,7 @@ const struct pv_check_family pv_check_families[] = {
     {"resize", pv_check_resize},
     {"rows", pv_check_rows},
     {"channorm", pv_check_channorm},
+    {"depthwise", pv_check_depthwise},
     {"gather", pv_check_gather},
     {"softmax", pv_check_softmax},
     {"loss", pv_check_loss},
