@@ -3,14 +3,129 @@
  * one-channel stem, the head to logits, and borders for images. One work-item per result; the fat class has
  * its own loops where the tensor is a full-size map. */
 #include "common/base.h"
+#include "common/transpose.h"
 #include "ops/args/conv.h"
+#include "ops/args/wino.h"
 #ifdef PV_SIMT
 #include "common/conv_simt.h"
 #endif
 
 /* conv_pack: out[kb] = 16 biases (unless bare), then at ((cb * taps + tap) * 16 + c) * 16 + k:
- * w[(16 kb + k) * so + (16 cb + c) * si + tap'], tap' = taps - 1 - tap if flip; 0 beyond nout, nin. One element
- * each. */
+ * w[(16 kb + k) * so + (16 cb + c) * si + tap'], tap' = taps - 1 - tap if flip; 0 beyond nout, nin. */
+#ifdef PV_FAT
+/* Work-item: a pair of blocks. Groups: (cb, kb). */
+__kernel WG1 void conv_pack(GC(float) w, GC(float) bias, G(float) out, struct a_pack a)
+{
+    const int cb = get_group_id(0), kb = get_group_id(1), lead = a.bare ? 0 : 16;
+    const int nk = min(16, a.nout - kb * 16), nc = min(16, a.nin - cb * 16);
+    out += a.off[2] + (long)kb * (lead + get_num_groups(0) * a.taps * 256);
+    w += a.off[0] + (long)kb * 16 * a.so + (long)cb * 16 * a.si;
+    if (cb == 0)
+        for (int k = 0; k < lead; k++)
+            out[k] = a.has_bias && k < nk ? bias[a.off[1] + kb * 16 + k] : 0.0f;
+    out += lead + (long)cb * a.taps * 256;
+    if (nk == 16 && nc == 16 && a.taps >= 16) {
+        for (int c = 0; c < 16; c++)
+            for (int t0 = 0; t0 < a.taps; t0 += 16) {
+                const int t1 = min(t0, a.taps - 16);
+                float16 v[16];
+                UNROLL for (int k = 0; k < 16; k++)
+                    v[k] = vload16(0, w + (long)k * a.so + (long)c * a.si + t1);
+                transpose16(v);
+                UNROLL for (int t = 0; t < 16; t++)
+                    ST16(out + (a.flip ? a.taps - 1 - t1 - t : t1 + t) * 256 + c * 16) = v[t];
+            }
+    } else if (nk == 16 && nc == 16 && a.si == a.taps) {
+        for (int m = 0; m < 16 * a.taps; m += 16) {     /* (c, tap) pairs, 16 at a time */
+            float16 v[16];
+            UNROLL for (int k = 0; k < 16; k++)
+                v[k] = vload16(0, w + (long)k * a.so + m);
+            transpose16(v);
+            UNROLL for (int i = 0; i < 16; i++) {
+                const int c = (m + i) / a.taps, t = (m + i) % a.taps;
+                ST16(out + (a.flip ? a.taps - 1 - t : t) * 256 + c * 16) = v[i];
+            }
+        }
+    } else {
+        for (int t = 0; t < a.taps; t++)
+            for (int c = 0; c < 16; c++) {
+                G(float) o = out + (a.flip ? a.taps - 1 - t : t) * 256 + c * 16;
+                for (int k = 0; k < 16; k++)
+                    o[k] = k < nk && c < nc ? w[(long)k * a.so + (long)c * a.si + t] : 0.0f;
+            }
+    }
+}
+
+/* conv_wsum: dw[(v * row + b0 + b) * taps + tap] (+)= sum_s part[s][v/16][b/16][tap][b%16][v%16]; at most 27 taps.
+ * Work-item: a pair of blocks. Groups: (bb, vb). */
+__kernel WG1 void conv_wsum(GC(float) part, G(float) dw, struct a_wsum a)
+{
+    float rows[16 * 27 * 16] __attribute__((aligned(64)));      /* [b * taps + tap][v] */
+    const int b = get_group_id(0), v = get_group_id(1);
+    const long step = (long)a.vb * a.bb * a.taps * 256;
+    part += a.off[0] + ((long)v * a.bb + b) * a.taps * 256;
+    for (int c = 0; c < 16; c++)
+        for (int t = 0; t < a.taps; t++) {
+            GC(float) p = part + t * 256 + c * 16;
+            float16 sum = LD16(p);
+            for (int s = 1; s < a.slabs; s++)
+                sum += LD16(p + s * step);
+            *(float16 *)(rows + (c * a.taps + t) * 16) = sum;
+        }
+    put_rows(rows, dw + a.off[1] + ((long)v * 16 * a.row + a.b0 + b * 16) * a.taps, (long)a.row * a.taps,
+             min(16, a.nv - v * 16), min(16, a.nb - b * 16) * a.taps, a.accum);
+}
+/* wino_weights: frequency weights (wino.cl) U[(i, j)][kbp][cb][16 c][16 k] from packed weights
+ * w [kb]{[16 bias], [cb][27][16 c][16 k]}; i = (x, y) frequency, j = z frequency; j = 3 is negated: y1 subtracts m3.
+ * Blocks beyond kb are zero. Biases follow, as [kbp][16]. Work-item: one input channel of a pair of blocks.
+ * Groups: (16 * cb, kbp). */
+__kernel WG1 void wino_weights(GC(float) w, G(float) u, struct a_wino_w a)
+{
+    const int c = get_group_id(0) % 16, cb = get_group_id(0) / 16, kb = get_group_id(1);
+    const long step = (long)a.kbp * a.cb * 256;
+    w += a.off[0] + (long)kb * (16 + a.cb * 27 * 256);
+    u += a.off[1];
+    if (cb == 0 && c == 0)
+        ST16(u + 64 * step + kb * 16) = kb < a.kb ? LD16(w) : (float16)(0.0f);
+    u += ((long)kb * a.cb + cb) * 256 + c * 16;
+    if (kb >= a.kb) {
+        for (int f = 0; f < 64; f++)
+            ST16(u + f * step) = (float16)(0.0f);
+        return;
+    }
+    w += 16 + (long)cb * 27 * 256 + c * 16;
+    float16 p[36], q[16];
+    UNROLL for (int i = 0; i < 9; i++) {
+        const float16 g0 = LD16(w + i * 256), g1 = LD16(w + (9 + i) * 256), g2 = LD16(w + (18 + i) * 256);
+        const float16 s = (g0 + g2) * 0.5f, m = g1 * 0.5f;
+        p[i] = g0;
+        p[9 + i] = s + m;
+        p[18 + i] = s - m;
+        p[27 + i] = g2;
+    }
+    UNROLL for (int x = 0; x < 4; x++) {
+        UNROLL for (int i = 0; i < 3; i++) {
+            const float16 g0 = p[x * 9 + i], g1 = p[x * 9 + 3 + i], g2 = p[x * 9 + 6 + i];
+            const float16 s = (g0 + g2) * 0.5f, m = g1 * 0.5f;
+            q[i] = g0;
+            q[4 + i] = s + m;
+            q[8 + i] = s - m;
+            q[12 + i] = g2;
+        }
+        UNROLL for (int y = 0; y < 4; y++) {
+            const float16 g0 = q[y * 4], g1 = q[y * 4 + 1], g2 = q[y * 4 + 2];
+            const float16 s = (g0 + g2) * 0.5f, m = g1 * 0.5f;
+            G(float) to = u + (long)((x * 4 + y) * 4) * step;
+            ST16(to) = g0;
+            ST16(to + step) = s + m;
+            ST16(to + 2 * step) = s - m;
+            ST16(to + 3 * step) = -g2;
+        }
+    }
+}
+
+#else
+/* One element each. */
 __kernel WG64 void conv_pack(GC(float) w, GC(float) bias, G(float) out, struct a_pack a)
 {
     const int i = GROUP() * 64 + LOCAL();
@@ -45,6 +160,7 @@ __kernel WG64 void conv_wsum(GC(float) part, G(float) dw, struct a_wsum a)
     G(float) d = dw + a.off[1] + (v * a.row + a.b0 + b) * a.taps + tap;
     *d = a.accum ? *d + sum : sum;
 }
+#endif
 
 /* chan_sum: part[plane][16] = sum over the plane (plane = (n * blocks + block) * x + p) of BLOCKED src. */
 #ifdef PV_FAT
@@ -98,7 +214,35 @@ __kernel WG64 void chan_total(GC(float) part, G(float) out, struct a_chan a)
     *d = a.accum ? *d + sum : sum;
 }
 
-/* pad_plain: dst [planes][x + 2bx][y + 2by][z + 2bz] = src with a border of zeros. One element each. */
+/* pad_plain: dst [planes][x + 2bx][y + 2by][z + 2bz] = src with a border of zeros. */
+#ifdef PV_FAT
+/* Work-item: a stored x-plane. Groups: planes * (x + 2bx). */
+__kernel WG1 void pad_plain(GC(float) src, G(float) dst, struct a_pad a)
+{
+    const int xp = a.x + 2 * a.bx, yp = a.y + 2 * a.by, zp = a.z + 2 * a.bz, g = GROUP();
+    if (g >= a.planes * xp)
+        return;
+    const int x = g % xp - a.bx, p = g / xp;
+    dst += a.off[1] + (long)g * yp * zp;
+    for (int y = 0; y < yp; y++, dst += zp) {
+        const bool in = x >= 0 && x < a.x && y >= a.by && y < a.y + a.by;
+        if (!in) {
+            for (int z = 0; z < zp; z++)
+                dst[z] = 0.0f;
+            continue;
+        }
+        GC(float) s = src + a.off[0] + (((long)p * a.x + x) * a.y + y - a.by) * a.z;
+        for (int z = 0; z < a.bz; z++)
+            dst[z] = dst[zp - 1 - z] = 0.0f;
+        int z = 0;
+        for (; z + 16 <= a.z; z += 16)
+            vstore16(vload16(0, s + z), 0, dst + a.bz + z);
+        for (; z < a.z; z++)
+            dst[a.bz + z] = s[z];
+    }
+}
+#else
+/* One element each. */
 __kernel WG64 void pad_plain(GC(float) src, G(float) dst, struct a_pad a)
 {
     const int i = GROUP() * 64 + LOCAL();
@@ -109,6 +253,7 @@ __kernel WG64 void pad_plain(GC(float) src, G(float) dst, struct a_pad a)
     const bool in = z >= 0 && z < a.z && y >= 0 && y < a.y && x >= 0 && x < a.x;
     dst[a.off[1] + i] = in ? src[a.off[0] + ((p * a.x + x) * a.y + y) * a.z + z] : 0.0f;
 }
+#endif
 
 /* stem_fwd: y[k][v] = b[k] + sum_{c, tap} w[c][tap][k] x[c][v + tap]; x PLAIN with border (k - 1) / 2.
  * wt [kb][ci * taps][16], bias behind; dst BLOCKED. stem_wgrad: part[slab][kb][ci * taps][16]. */
@@ -157,12 +302,39 @@ __kernel WG1 void stem_fwd(GC(float) src, GC(float) wt, G(float) dst, struct a_s
     }
 }
 
-/* Work-item: one slab, one block of outputs, one (c, kx, ky) of the taps. Groups: (slabs, kb, ci * kx * k). */
+/* All 27 taps of channel c of the image in registers. */
+void stem_wgrad27(GC(float) src, GC(float) dy, G(float) part, int p0, int p1, struct a_stem a);
+void stem_wgrad27(GC(float) src, GC(float) dy, G(float) part, int p0, int p1, struct a_stem a)
+{
+    float16 acc[27];
+    UNROLL for (int i = 0; i < 27; i++)
+        acc[i] = (float16)(0.0f);
+    for (int p = p0; p < p1; p++)
+        for (int y = 0; y < a.y; y++) {
+            GC(float) xr = src + (long)(p / a.x) * a.sn + (long)(p % a.x) * a.sp + (long)y * a.sr;
+            GC(float) gr = dy + (long)(p / a.x) * a.dn + (long)(p % a.x) * a.dp + (long)y * a.dr;
+            NOUNROLL for (int z = 0; z < a.z; z++) {
+                const float16 g = LD16(gr + z * 16);
+                UNROLL for (int i = 0; i < 27; i++)
+                    acc[i] = fma((float16)(xr[(long)(i / 9) * a.sp + i / 3 % 3 * a.sr + i % 3 + z]), g, acc[i]);
+            }
+        }
+    UNROLL for (int i = 0; i < 27; i++)
+        ST16(part + i * 16) = acc[i];
+}
+
+/* Work-item: one slab, one block of outputs, and one channel of the image if it has 3x3x3 taps, else one (c, kx, ky).
+ * Groups: (slabs, kb, ci) or (slabs, kb, ci * kx * k). */
 __kernel WG1 void stem_wgrad(GC(float) src, GC(float) dy, G(float) part, struct a_stem a)
 {
     const int s = get_group_id(0), kb = get_group_id(1), g = get_group_id(2);
-    const int ky = g % a.k, kx = g / a.k % a.kx, c = g / a.k / a.kx;
     const int taps = a.kx * a.k * a.k, p1 = min((s + 1) * a.slab, a.planes);
+    if (taps == 27) {
+        stem_wgrad27(src + a.off[0] + a.so + (long)g * a.sc, dy + a.off[1] + a.dst0 + (long)kb * a.db,
+                     part + a.off[2] + (((long)s * a.kb + kb) * a.ci + g) * 27 * 16, s * a.slab, p1, a);
+        return;
+    }
+    const int ky = g % a.k, kx = g / a.k % a.kx, c = g / a.k / a.kx;
     part += a.off[2] + (((long)s * a.kb + kb) * a.ci * taps + (long)g * a.k) * 16;
     float16 acc[7];
     UNROLL for (int i = 0; i < 7; i++)
@@ -268,8 +440,155 @@ __kernel WG64 void stem_wsum(GC(float) part, G(float) dw, struct a_wsum a)
     *d = a.accum ? *d + sum : sum;
 }
 
-/* head_fwd: y[k][v] = b[k] + sum_c w[k][c] x[c][v]; x BLOCKED, y PLAIN [n][co][x][y][z].
- * One voxel each; groups: n * x * y * z / 64. */
+/* head_fwd: y[k][v] = b[k] + sum_c w[k][c] x[c][v]; x BLOCKED, y PLAIN [n][co][x][y][z], co <= 32.
+ * head_dgrad: dx[c][v] (+)= sum_k w[k][c] dy[k][v]; spare lanes become 0.
+ * head_wgrad: part[slab][k][ci + 1] = sum over the slab's planes of dy[k][v] * (x[c][v], 1 for the bias). */
+#ifdef PV_FAT
+#define HEAD_ROW \
+    const int g = GROUP(); \
+    if (g >= a.n * a.x * a.y) \
+        return; \
+    const int y = g % a.y, x = g / a.y % a.x, n = g / a.y / a.x; \
+    const long blocked = a.s0 + (long)n * a.sn + (long)x * a.sp + (long)y * a.sr; \
+    const long plain = (long)n * a.dn + ((long)x * a.y + y) * a.z;
+
+/* Work-item: a row of z, 16 voxels at a time, turned so that lanes are voxels. Groups: n * x * y. */
+__kernel WG1 void head_fwd(GC(float) src, GC(float) w, GC(float) bias, G(float) dst, struct a_head a)
+{
+    HEAD_ROW
+    src += a.off[0] + blocked;
+    dst += a.off[3] + plain;
+    for (int z0 = 0; z0 < a.z; z0 += 16) {
+        const int num = min(16, a.z - z0);
+        float16 sum[32];
+        for (int k = 0; k < a.co; k++) {
+            sum[k] = (float16)(a.accum || !a.has_bias ? 0.0f : bias[a.off[2] + k]);
+            if (a.accum && num == 16)
+                sum[k] = vload16(0, dst + k * a.dc + z0);
+        }
+        for (int c0 = 0; c0 < a.ci; c0 += 16) {
+            float16 v[16];
+            GC(float) s = src + (long)(c0 / 16) * a.sb + z0 * 16;
+            UNROLL for (int t = 0; t < 16; t++)
+                v[t] = t < num ? LD16(s + t * 16) : (float16)(0.0f);
+            transpose16(v);
+            for (int k = 0; k < a.co; k++) {
+                GC(float) wk = w + a.off[1] + k * a.row + a.c0 + c0;
+                float16 e = sum[k], o = (float16)(0.0f);
+                if (c0 + 16 <= a.ci) {
+                    UNROLL for (int c = 0; c < 16; c += 2) {
+                        e = fma(v[c], (float16)(wk[c]), e);
+                        o = fma(v[c + 1], (float16)(wk[c + 1]), o);
+                    }
+                } else {
+                    UNROLL for (int c = 0; c < 16; c++)
+                        if (c0 + c < a.ci)
+                            e = fma(v[c], (float16)(wk[c]), e);
+                }
+                sum[k] = e + o;
+            }
+        }
+        for (int k = 0; k < a.co; k++) {
+            G(float) d = dst + k * a.dc + z0;
+            if (num == 16) {
+                vstore16(sum[k], 0, d);
+            } else {
+                float one[16];
+                vstore16(sum[k], 0, one);
+                for (int t = 0; t < num; t++)
+                    d[t] = a.accum ? d[t] + one[t] : one[t];
+            }
+        }
+    }
+}
+
+/* Work-item: a row of z. Groups: n * x * y. */
+__kernel WG1 void head_dgrad(GC(float) dy, GC(float) w, G(float) dx, struct a_head a)
+{
+    HEAD_ROW
+    dx += a.off[2] + blocked;
+    dy += a.off[0] + plain;
+    for (int c0 = 0; c0 < a.ci; c0 += 16) {
+        float16 wk[32];
+        for (int k = 0; k < a.co; k++) {
+            GC(float) from = w + a.off[1] + k * a.row + a.c0 + c0;
+            float one[16];
+            if (c0 + 16 <= a.ci) {
+                wk[k] = vload16(0, from);
+                continue;
+            }
+            for (int c = 0; c < 16; c++)
+                one[c] = c0 + c < a.ci ? from[c] : 0.0f;
+            wk[k] = vload16(0, one);
+        }
+        G(float) d = dx + (long)(c0 / 16) * a.sb;
+        int z = 0;
+        for (; z + 4 <= a.z; z += 4) {
+            float16 acc[4];
+            UNROLL for (int t = 0; t < 4; t++)
+                acc[t] = a.accum ? LD16(d + (z + t) * 16) : (float16)(0.0f);
+            for (int k = 0; k < a.co; k++)
+                UNROLL for (int t = 0; t < 4; t++)
+                    acc[t] = fma((float16)(dy[k * a.dc + z + t]), wk[k], acc[t]);
+            UNROLL for (int t = 0; t < 4; t++)
+                ST16(d + (z + t) * 16) = acc[t];
+        }
+        for (; z < a.z; z++) {
+            float16 acc = a.accum ? LD16(d + z * 16) : (float16)(0.0f);
+            for (int k = 0; k < a.co; k++)
+                acc = fma((float16)(dy[k * a.dc + z]), wk[k], acc);
+            ST16(d + z * 16) = acc;
+        }
+    }
+}
+
+/* Work-item: a slab and a block of channels. Groups: (slabs, ceil(ci / 16)). */
+__kernel WG1 void head_wgrad(GC(float) src, GC(float) dy, G(float) part, struct a_head a)
+{
+    const int s = get_group_id(0), b = get_group_id(1), p1 = min((s + 1) * a.slab, a.planes);
+    float16 sum[32];
+    float ones[32];
+    for (int k = 0; k < a.co; k++) {
+        sum[k] = (float16)(0.0f);
+        ones[k] = 0.0f;
+    }
+    for (int p = s * a.slab; p < p1; p++)
+        for (int y = 0; y < a.y; y++) {
+            GC(float) sr = src + a.off[0] + a.s0 + (long)(p / a.x) * a.sn + (long)b * a.sb + (long)(p % a.x) * a.sp +
+                           (long)y * a.sr;
+            for (int k = 0; k < a.co; k++) {
+                GC(float) g = dy + a.off[1] + (long)(p / a.x) * a.dn + (long)k * a.dc +
+                              ((long)(p % a.x) * a.y + y) * a.z;
+                float16 acc[4];
+                float one[4] = {0, 0, 0, 0};
+                UNROLL for (int t = 0; t < 4; t++)
+                    acc[t] = (float16)(0.0f);
+                int z = 0;
+                for (; z + 4 <= a.z; z += 4)
+                    UNROLL for (int t = 0; t < 4; t++) {
+                        acc[t] = fma((float16)(g[z + t]), LD16(sr + (z + t) * 16), acc[t]);
+                        one[t] += g[z + t];
+                    }
+                for (; z < a.z; z++) {
+                    acc[0] = fma((float16)(g[z]), LD16(sr + z * 16), acc[0]);
+                    one[0] += g[z];
+                }
+                sum[k] += (acc[0] + acc[1]) + (acc[2] + acc[3]);
+                ones[k] += (one[0] + one[1]) + (one[2] + one[3]);
+            }
+        }
+    part += a.off[2] + (long)s * a.co * (a.ci + 1);
+    for (int k = 0; k < a.co; k++) {
+        float one[16];
+        vstore16(sum[k], 0, one);
+        for (int c = 0; c < 16 && b * 16 + c < a.ci; c++)
+            part[k * (a.ci + 1) + b * 16 + c] = one[c];
+        if (b == 0)
+            part[k * (a.ci + 1) + a.ci] = ones[k];
+    }
+}
+#else
+/* One voxel each; groups: n * x * y * z / 64. */
 __kernel WG64 void head_fwd(GC(float) src, GC(float) w, GC(float) bias, G(float) dst, struct a_head a)
 {
     const int i = GROUP() * 64 + LOCAL();
@@ -287,7 +606,6 @@ __kernel WG64 void head_fwd(GC(float) src, GC(float) w, GC(float) bias, G(float)
     }
 }
 
-/* head_dgrad: dx[c][v] (+)= sum_k w[k][c] dy[k][v]. One voxel each; spare lanes become 0. */
 __kernel WG64 void head_dgrad(GC(float) dy, GC(float) w, G(float) dx, struct a_head a)
 {
     const int i = GROUP() * 64 + LOCAL();
@@ -305,8 +623,7 @@ __kernel WG64 void head_dgrad(GC(float) dy, GC(float) w, G(float) dx, struct a_h
     }
 }
 
-/* head_wgrad: part[slab][k][ci + 1] = sum over the slab's planes of dy[k][v] * (x[c][v], 1 for the bias).
- * Groups: (slabs, co); one (k, c) each, c in steps of 64. */
+/* Groups: (slabs, co); one (k, c) each, c in steps of 64. */
 __kernel WG64 void head_wgrad(GC(float) src, GC(float) dy, G(float) part, struct a_head a)
 {
     const int s = get_group_id(0), k = get_group_id(1), p1 = min((s + 1) * a.slab, a.planes);
@@ -325,6 +642,7 @@ __kernel WG64 void head_wgrad(GC(float) src, GC(float) dy, G(float) part, struct
         part[a.off[2] + (s * a.co + k) * (a.ci + 1) + c] = acc;
     }
 }
+#endif
 
 /* head_wsum: sums slabs into dw[k * row + b0 + c], or with taps 1 into db[k]. One result each. */
 __kernel WG64 void head_wsum(GC(float) part, G(float) out, struct a_wsum a)

@@ -24,6 +24,7 @@ struct pv_spread pv_spread_of(double *v, int n);
 struct pv_bench_ops_args {
     const char *shapes;         /* name of a built-in list ("vnet"), or a file */
     const char *op, *impl;      /* only this op; force this implementation. NULL: all, the ops' own choice */
+    const char *phase;          /* only "fwd", "bwd", "bwd data", "bwd weight"; NULL: all */
     int reps;                   /* per shape and phase; fewer where one takes long */
     double seconds;             /* at most about this long per shape and phase */
 };

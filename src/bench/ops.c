@@ -306,6 +306,8 @@ static double gbyte(const struct bench_op *op, const struct layer *l, bool backw
 static bool measure(pv_tape *t, const struct bench_op *op, const struct layer *l, const struct phase *p,
                     const struct pv_bench_ops_args *a, const struct pv_peak *peak, pv_json *rows)
 {
+    if (a->phase && !pv_starts(p->name, a->phase))
+        return true;
     pv_tensor *in[MOST_IN] = {NULL};
     op->inputs(t->dev, l, in);
     double v[256], first = 0;

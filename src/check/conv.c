@@ -84,8 +84,10 @@ static void head(struct pv_check *k)
     pv_ck_output(k, "y", pv_head(pv_ck_tape(k), x, w, b, co), 0);
 }
 
+static const char *const impls3[] = {"direct", "wino", NULL};
+
 static const struct pv_check_op
-    op_conv3 = {"conv3", conv3, 5, 2e-6, 4e-6, NULL}, op_conv3s2 = {"conv3s2", conv3s2, 5, 2e-6, 4e-6, NULL},
+    op_conv3 = {"conv3", conv3, 5, 2e-6, 4e-6, impls3}, op_conv3s2 = {"conv3s2", conv3s2, 5, 2e-6, 4e-6, NULL},
     op_conv2s2 = {"conv2s2", conv2s2, 5, 2e-6, 4e-6, NULL}, op_conv1 = {"conv1", conv1, 5, 2e-6, 4e-6, NULL},
     op_conv1s2 = {"conv1s2", conv1s2, 5, 2e-6, 4e-6, NULL}, op_up2 = {"conv_up2", up2, 1, 2e-6, 4e-6, NULL},
     op_up3 = {"conv_up3", up3, 1, 2e-6, 4e-6, NULL}, op_stem3 = {"stem3", stem3, 1, 2e-6, 4e-6, NULL},

@@ -58,6 +58,7 @@ static int run_ops(int argc, char **argv)
         COMMON_OPTS(b),
         {"shapes", PV_OPT_STR, &a.shapes, "NAME", "list of shapes: vnet (default), peers, or a text file"},
         {"op", PV_OPT_STR, &a.op, "NAME", "only this op"},
+        {"phase", PV_OPT_STR, &a.phase, "NAME", "only fwd, bwd, \"bwd data\" or \"bwd weight\""},
         {"impl", PV_OPT_STR, &a.impl, "NAME", "force an implementation where it supports the shape"},
         {"seconds", PV_OPT_NUM, &a.seconds, "S", "at most about so long per shape and direction (default 1)"},
         {0}};

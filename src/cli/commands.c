@@ -8,7 +8,6 @@
     ROW(train) \
     ROW(predict) \
     ROW(evaluate) \
-    ROW(convert) \
     ROW(bench) \
     ROW(loss)
 

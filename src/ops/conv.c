@@ -19,18 +19,35 @@ static struct conv_desc describe(const pv_tensor *x, int ci, int co, int k, int 
     return d;
 }
 
+/* Whether Winograd's algorithm is used where the kernels allow it. */
+static bool choose_wino(const pv_tape *t, bool gains)
+{
+    return t->force_impl ? pv_streq(t->force_impl, "wino") : gains;
+}
+
+/* A walk of stride 1 by Winograd's algorithm; false: by the direct kernels. */
+static bool wino(const pv_tape *t, const char *label, pv_tensor *src, pv_tensor *w, pv_tensor *b, pv_tensor *dst,
+                 const struct conv_desc *d, enum conv_pack_kind kind, bool accum)
+{
+    if (!dst || !choose_wino(t, wino_gains(src, dst)) || !wino_can(src, dst, d))
+        return false;
+    wino_run(label, src, conv_packed(w, b, d, kind == PACK_FWD ? PACK_WINO_FWD : PACK_WINO_DGRAD), dst, b != NULL,
+             accum);
+    return true;
+}
+
 /* The references and kernels see fine and coarse sides: */
-static void down(const char *label, pv_tensor *fine, pv_tensor *w, pv_tensor *b, pv_tensor *coarse,
+static void down(const pv_tape *t, const char *label, pv_tensor *fine, pv_tensor *w, pv_tensor *b, pv_tensor *coarse,
                  const struct conv_desc *d, enum conv_pack_kind kind, bool accum)
 {
     if (pv_is_ref(fine))
         ref_conv_down(pv_ref_data(fine), pv_ref_data(w), b ? pv_ref_data(b) : NULL, pv_ref_data(coarse),
                       fine->h.n, fine->h.c, coarse->h.c, fine->h.s, coarse->h.s, d, accum);
-    else
+    else if (!wino(t, label, fine, w, b, coarse, d, kind, accum))
         conv_run_down(label, fine, conv_packed(w, b, d, kind), coarse, d, b != NULL, accum);
 }
 
-static void up(const char *label, pv_tensor *coarse, pv_tensor *w, pv_tensor *b, pv_tensor *fine,
+static void up(const pv_tape *t, const char *label, pv_tensor *coarse, pv_tensor *w, pv_tensor *b, pv_tensor *fine,
                const struct conv_desc *d, enum conv_pack_kind kind, bool accum)
 {
     if (pv_is_ref(fine)) {
@@ -38,6 +55,8 @@ static void up(const char *label, pv_tensor *coarse, pv_tensor *w, pv_tensor *b,
                     fine->h.n, fine->h.c, coarse->h.c, fine->h.s, coarse->h.s, d, accum);
         return;
     }
+    if (wino(t, label, coarse, w, b, fine, d, kind, accum))
+        return;
     pv_tensor *packed = conv_packed(w, b, d, kind);
     if (d->stride == 1) {
         struct conv_desc flipped = *d;      /* taps reversed by the packing: pad becomes k - 1 - pad */
@@ -57,6 +76,8 @@ static void weight_grads(pv_tape *t, const char *label, struct pv_node *n, pv_te
     if (dw && pv_is_ref(dw))
         ref_conv_wgrad(pv_ref_data(fine), pv_ref_data(coarse), pv_ref_data(dw), fine->h.n, fine->h.c,
                        coarse->h.c, fine->h.s, coarse->h.s, d, accum);
+    else if (dw && choose_wino(t, wino_gains(fine, coarse)) && wino_can_wgrad(fine, coarse, dw, d))
+        wino_run_wgrad(label, fine, coarse, dw, accum);
     else if (dw)
         conv_run_wgrad(label, fine, coarse, dw, d, accum);
     pv_tensor *db = n->num_in > 2 ? pv_grad_slot(t, n->in[2], &accum) : NULL;
@@ -73,9 +94,9 @@ static void conv_backward(pv_tape *t, struct pv_node *n)
     bool accum;
     pv_tensor *dx = pv_grad_slot(t, x, &accum);
     if (dx && d.up)
-        down("conv_up bwd data", dy, w, NULL, dx, &d, PACK_DGRAD, accum);
+        down(t, "conv_up bwd data", dy, w, NULL, dx, &d, PACK_DGRAD, accum);
     else if (dx)
-        up("conv bwd data", dy, w, NULL, dx, &d, PACK_DGRAD, accum);
+        up(t, "conv bwd data", dy, w, NULL, dx, &d, PACK_DGRAD, accum);
     if (!pv_tensor_pin(x))
         return;
     if (d.up)
@@ -162,7 +183,7 @@ pv_tensor *pv_conv(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int co,
     }
     pv_tensor *y = pv_tensor_new(t->dev, pv_blocked(d.dims, x->h.n, co, s), PV_F32);
     if (y && pv_tensor_pin(x)) {
-        down("conv fwd", x, w, b, y, &d, PACK_FWD, false);
+        down(t, "conv fwd", x, w, b, y, &d, PACK_FWD, false);
         pv_tensor_unpin(x);
     }
     record(t, "conv", conv_backward, x, w, b, y, &d);
@@ -182,7 +203,7 @@ pv_tensor *pv_conv_up(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int 
     int s[3] = {x->h.s[0] * (d.dims == 2 ? 1 : 2), x->h.s[1] * 2, x->h.s[2] * 2};
     pv_tensor *y = pv_tensor_new(t->dev, pv_blocked(d.dims, x->h.n, co, s), PV_F32);
     if (y && pv_tensor_pin(x)) {
-        up("conv_up fwd", x, w, b, y, &d, PACK_FWD, false);
+        up(t, "conv_up fwd", x, w, b, y, &d, PACK_FWD, false);
         pv_tensor_unpin(x);
     }
     record(t, "conv_up", conv_backward, x, w, b, y, &d);
@@ -224,6 +245,8 @@ pv_tensor *pv_head(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int co)
     if (!pv_op_ready(t, 2, (pv_tensor *[]){x, w}))
         return NULL;
     struct conv_desc d = describe(x, x->h.c, co, 1, 1, 0, 0);
+    if (co < 1 || co > 32)
+        return pv_op_bad("head", "1 to 32 outputs, not %d", co);
     if (w->h.n != d.ci * co || x->h.layout == PV_PLAIN || (b && b->h.n != co))
         return pv_op_bad("head", "%d weights for %d -> %d channels", w->h.n, d.ci, co);
     pv_tensor *y = pv_tensor_new(t->dev, pv_plain(d.dims, x->h.n, co, x->h.s), PV_F32);

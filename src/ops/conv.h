@@ -16,7 +16,7 @@ pv_tensor *pv_conv(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int co,
  * (y and z only in 2D). */
 pv_tensor *pv_conv_up(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int co, int k);
 
-/* 1x1x1 convolution of BLOCKED x to PLAIN logits of few channels. */
+/* 1x1x1 convolution of BLOCKED x to PLAIN logits of at most 32 channels. */
 pv_tensor *pv_head(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int co);
 
 /* Number of weights. */

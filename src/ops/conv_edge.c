@@ -5,7 +5,8 @@
 #include "ops/conv_impl.h"
 #include "ops/span.h"
 
-static const struct pv_kernel k_pad = {"conv_aux", "pad_plain", "rw", sizeof(struct a_pad), {64, 1, 1}, NULL};
+static const struct pv_kernel fat_pad = {"conv_aux", "pad_plain", "rw", sizeof(struct a_pad), {1, 1, 1}, NULL};
+static const struct pv_kernel simt_pad = {"conv_aux", "pad_plain", "rw", sizeof(struct a_pad), {64, 1, 1}, NULL};
 static const struct pv_kernel fat_stem = {"conv_aux", "stem_fwd", "rrw", sizeof(struct a_stem), {1, 1, 1}, NULL};
 static const struct pv_kernel simt_stem = {"conv_aux", "stem_fwd", "rrw", sizeof(struct a_stem), {64, 1, 1}, NULL};
 static const struct pv_kernel fat_stem_w = {"conv_aux", "stem_wgrad", "rrw", sizeof(struct a_stem), {1, 1, 1},
@@ -14,11 +15,14 @@ static const struct pv_kernel simt_stem_w = {"conv_aux", "stem_wgrad", "rrw", si
                                              NULL};
 static const struct pv_kernel k_stem_sum = {"conv_aux", "stem_wsum", "rx", sizeof(struct a_wsum), {64, 1, 1},
                                             NULL};
-static const struct pv_kernel k_head = {"conv_aux", "head_fwd", "rrrx", sizeof(struct a_head), {64, 1, 1}, NULL};
-static const struct pv_kernel k_head_d = {"conv_aux", "head_dgrad", "rrx", sizeof(struct a_head), {64, 1, 1},
-                                          NULL};
-static const struct pv_kernel k_head_w = {"conv_aux", "head_wgrad", "rrw", sizeof(struct a_head), {64, 1, 1},
-                                          NULL};
+static const struct pv_kernel fat_head = {"conv_aux", "head_fwd", "rrrx", sizeof(struct a_head), {1, 1, 1}, NULL};
+static const struct pv_kernel simt_head = {"conv_aux", "head_fwd", "rrrx", sizeof(struct a_head), {64, 1, 1}, NULL};
+static const struct pv_kernel fat_head_d = {"conv_aux", "head_dgrad", "rrx", sizeof(struct a_head), {1, 1, 1}, NULL};
+static const struct pv_kernel simt_head_d = {"conv_aux", "head_dgrad", "rrx", sizeof(struct a_head), {64, 1, 1},
+                                             NULL};
+static const struct pv_kernel fat_head_w = {"conv_aux", "head_wgrad", "rrw", sizeof(struct a_head), {1, 1, 1}, NULL};
+static const struct pv_kernel simt_head_w = {"conv_aux", "head_wgrad", "rrw", sizeof(struct a_head), {64, 1, 1},
+                                             NULL};
 static const struct pv_kernel k_head_sum = {"conv_aux", "head_wsum", "rx", sizeof(struct a_wsum), {64, 1, 1},
                                             NULL};
 
@@ -33,7 +37,8 @@ pv_tensor *stem_pad(pv_tensor *x, const struct conv_desc *d)
     if (!p)
         return NULL;
     struct a_pad a = {.x = h.s[0], .y = h.s[1], .z = h.s[2], .bx = h.b[0], .by = h.b[1], .bz = h.b[2]};
-    struct pv_launch l = {.k = &k_pad, .label = "pad image", .args = &a};
+    bool fat = pv_class(p) == PV_FAT;
+    struct pv_launch l = {.k = fat ? &fat_pad : &simt_pad, .label = "pad image", .args = &a};
     pv_tensor *both[] = {x, p};
     int64_t unit[] = {pv_shape_block(&x->h), pv_shape_block(&h)};
     for (int u = 0, left = x->h.n * x->h.c; left > 0;) {
@@ -41,7 +46,7 @@ pv_tensor *stem_pad(pv_tensor *x, const struct conv_desc *d)
         a.planes = m;
         pv_bind_range(&l, 0, x, u * unit[0], m * unit[0]);
         pv_bind_range(&l, 1, p, u * unit[1], m * unit[1]);
-        pv_run_items(x->dev, &l, (uint64_t)(m * unit[1]));
+        pv_run_items(x->dev, &l, fat ? (uint64_t)m * (uint64_t)(h.s[0] + 2 * h.b[0]) : (uint64_t)(m * unit[1]));
         u += m;
         left -= m;
     }
@@ -104,8 +109,9 @@ void stem_run_wgrad(const char *label, pv_tensor *padded, pv_tensor *dy, pv_tens
         pv_tensor *part = pv_tensor_new(dev, pv_flat(slabs * p.nb * inner * 16), PV_F32);
         if (!part)
             return;
+        int parts = !fat ? inner : inner / (taps == 27 ? 27 : d->k[2]);     /* of one block's weights */
         struct pv_launch l = {.k = fat ? &fat_stem_w : &simt_stem_w, .label = label, .args = &a,
-            .groups = {(uint32_t)slabs, (uint32_t)p.nb, (uint32_t)(fat ? d->ci * d->k[0] * d->k[1] : inner)}};
+                              .groups = {(uint32_t)slabs, (uint32_t)p.nb, (uint32_t)parts}};
         pv_bind_samples(&l, 0, padded, p.n0, p.nn);
         a.dst0 = piece_bind(&l, 1, dy, &p);
         pv_bind(&l, 2, part);
@@ -131,18 +137,24 @@ static struct a_head head_args(const pv_tensor *x, const pv_tensor *y, const str
         .dn = ys.n, .dc = ys.b, .row = x->h.c, .c0 = p->b0 * 16};
 }
 
+/* Rows in the fat class, else voxels. */
+static void run_head(pv_dev *dev, struct pv_launch *l, const struct a_head *a)
+{
+    pv_run_items(dev, l, (uint64_t)a->n * (uint64_t)a->x * (uint64_t)a->y * (uint64_t)(l->k->wg[0] == 1 ? 1 : a->z));
+}
+
 void head_run_fwd(pv_tensor *x, pv_tensor *w, pv_tensor *b, pv_tensor *y)
 {
     for (struct piece p = {0}; piece_next(&p, 2, (pv_tensor *[]){x, y});) {
         struct a_head a = head_args(x, y, &p);
-        struct pv_launch l = {.k = &k_head, .label = "head fwd", .args = &a};
+        struct pv_launch l = {.k = pv_class(x) == PV_FAT ? &fat_head : &simt_head, .label = "head fwd", .args = &a};
         a.has_bias = b != NULL;
         a.accum = p.b0 > 0;
         a.s0 = piece_bind(&l, 0, x, &p);
         pv_bind(&l, 1, w);
         pv_bind(&l, 2, b ? b : w);
         piece_bind_plain(&l, 3, y, &p);
-        pv_run_items(x->dev, &l, (uint64_t)a.n * (uint64_t)a.x * (uint64_t)a.y * (uint64_t)a.z);
+        run_head(x->dev, &l, &a);
     }
 }
 
@@ -150,12 +162,13 @@ void head_run_dgrad(pv_tensor *dy, pv_tensor *w, pv_tensor *dx, bool accum)
 {
     for (struct piece p = {0}; piece_next(&p, 2, (pv_tensor *[]){dx, dy});) {
         struct a_head a = head_args(dx, dy, &p);
-        struct pv_launch l = {.k = &k_head_d, .label = "head bwd data", .args = &a};
+        struct pv_launch l = {.k = pv_class(dx) == PV_FAT ? &fat_head_d : &simt_head_d, .label = "head bwd data",
+                              .args = &a};
         a.accum = accum;
         piece_bind_plain(&l, 0, dy, &p);
         pv_bind(&l, 1, w);
         a.s0 = piece_bind(&l, 2, dx, &p);
-        pv_run_items(dx->dev, &l, (uint64_t)a.n * (uint64_t)a.x * (uint64_t)a.y * (uint64_t)a.z);
+        run_head(dx->dev, &l, &a);
     }
 }
 
@@ -171,8 +184,9 @@ void head_run_wgrad(pv_tensor *x, pv_tensor *dy, pv_tensor *dw, bool accum_w, pv
         pv_tensor *part = pv_tensor_new(dev, pv_flat(slabs * a.co * (a.ci + 1)), PV_F32);
         if (!part)
             return;
-        struct pv_launch l = {.k = &k_head_w, .label = "head bwd weight", .args = &a,
-                              .groups = {(uint32_t)slabs, (uint32_t)a.co, 1}};
+        bool fat = pv_class(x) == PV_FAT;
+        struct pv_launch l = {.k = fat ? &fat_head_w : &simt_head_w, .label = "head bwd weight", .args = &a,
+                              .groups = {(uint32_t)slabs, (uint32_t)(fat ? pv_blocks(a.ci) : a.co), 1}};
         a.s0 = piece_bind(&l, 0, x, &p);
         piece_bind_plain(&l, 1, dy, &p);
         pv_bind(&l, 2, part);

@@ -14,7 +14,7 @@ struct conv_desc {
 };
 static inline int conv_taps(const struct conv_desc *d) { return d->k[0] * d->k[1] * d->k[2]; }
 
-enum conv_pack_kind { PACK_FWD, PACK_DGRAD, PACK_STEM };
+enum conv_pack_kind { PACK_FWD, PACK_DGRAD, PACK_STEM, PACK_WINO_FWD, PACK_WINO_DGRAD };
 /* Packed copy of w (and b) for the kernels; borrowed, cached on w while its version holds. */
 pv_tensor *conv_packed(pv_tensor *w, pv_tensor *b, const struct conv_desc *d, enum conv_pack_kind kind);
 
@@ -40,6 +40,17 @@ pv_tensor *stem_pad(pv_tensor *x, const struct conv_desc *d);
 void head_run_fwd(pv_tensor *x, pv_tensor *w, pv_tensor *b, pv_tensor *y);
 void head_run_dgrad(pv_tensor *dy, pv_tensor *w, pv_tensor *dx, bool accum);
 void head_run_wgrad(pv_tensor *x, pv_tensor *dy, pv_tensor *dw, bool accum_w, pv_tensor *db, bool accum_b);
+
+/* Winograd (conv_wino.c), stride 1 walks only. `can`: the kernels support the layer here (says why not under
+ * PV_DEBUG=ops); `gains`: they are faster than the direct ones. */
+bool wino_can(const pv_tensor *src, const pv_tensor *dst, const struct conv_desc *d);
+bool wino_gains(const pv_tensor *src, const pv_tensor *dst);
+/* Frequency weights for wino_run: room for them (a new reference), and filling it from packed ones. */
+pv_tensor *wino_new_weights(pv_tensor *w, const struct conv_desc *d, bool dgrad);
+void wino_weights(pv_tensor *packed, pv_tensor *u, const struct conv_desc *d, bool dgrad);
+void wino_run(const char *label, pv_tensor *src, pv_tensor *u, pv_tensor *dst, bool bias, bool accum);
+bool wino_can_wgrad(const pv_tensor *x, const pv_tensor *dy, const pv_tensor *dw, const struct conv_desc *d);
+void wino_run_wgrad(const char *label, pv_tensor *x, pv_tensor *dy, pv_tensor *dw, bool accum);
 
 /* References: dense arrays of double on any grids. fine [n][cf][..], coarse [n][cc][..],
  * w [cc][cf][taps]. */

@@ -20,8 +20,10 @@ static const struct pv_kernel simt_fwd = {"conv", "conv_fwd", "rrx", sizeof(stru
 static const struct pv_kernel simt_up = {"conv_up", "conv_up", "rrx", sizeof(struct a_conv), {64, 1, 1}, NULL};
 static const struct pv_kernel simt_wgrad = {"conv_wgrad", "conv_wgrad", "rrw", sizeof(struct a_wgrad),
                                             {64, 1, 1}, spec_s};
-static const struct pv_kernel k_wsum = {"conv_aux", "conv_wsum", "rx", sizeof(struct a_wsum), {64, 1, 1}, NULL};
-static const struct pv_kernel k_pack = {"conv_aux", "conv_pack", "rrw", sizeof(struct a_pack), {64, 1, 1}, NULL};
+static const struct pv_kernel fat_wsum = {"conv_aux", "conv_wsum", "rx", sizeof(struct a_wsum), {1, 1, 1}, NULL};
+static const struct pv_kernel simt_wsum = {"conv_aux", "conv_wsum", "rx", sizeof(struct a_wsum), {64, 1, 1}, NULL};
+static const struct pv_kernel fat_pack = {"conv_aux", "conv_pack", "rrw", sizeof(struct a_pack), {1, 1, 1}, NULL};
+static const struct pv_kernel simt_pack = {"conv_aux", "conv_pack", "rrw", sizeof(struct a_pack), {64, 1, 1}, NULL};
 static const struct pv_kernel k_stem_pack = {"conv_aux", "stem_pack", "rrw", sizeof(struct a_pack), {64, 1, 1},
                                              NULL};
 static const struct pv_kernel fat_chan = {"conv_aux", "chan_sum", "rw", sizeof(struct a_chan), {1, 1, 1}, NULL};
@@ -36,13 +38,21 @@ static bool fits(const pv_tensor *t, int64_t elements)
 
 /* ---- packed weights ---- */
 
-pv_tensor *conv_packed(pv_tensor *w, pv_tensor *b, const struct conv_desc *d, enum conv_pack_kind kind)
+static void run_pack(struct pv_launch *l, pv_tensor *w, int blocks_in, int blocks_out, int64_t count)
 {
-    struct pv_packed *p = w->packed;
-    while (p && p->kind != (int)kind)
-        p = p->next;
-    if (p && w->version && p->version == *w->version)
-        return p->data;
+    if (l->k == &fat_pack) {
+        l->groups[0] = (uint32_t)blocks_in;
+        l->groups[1] = (uint32_t)blocks_out;
+        l->groups[2] = 1;
+        pv_run(w->dev, l);
+    } else {
+        pv_run_items(w->dev, l, (uint64_t)count);
+    }
+}
+
+/* Into `to`, made with pack_count elements. */
+static void pack(pv_tensor *w, pv_tensor *b, const struct conv_desc *d, enum conv_pack_kind kind, pv_tensor *to)
+{
     int taps = conv_taps(d);
     int nout = kind == PACK_DGRAD ? d->ci : d->co, nin = kind == PACK_DGRAD ? d->co : d->ci;
     /* w is [coarse][fine][tap]; coarse is co for conv, ci for conv_up */
@@ -51,24 +61,15 @@ pv_tensor *conv_packed(pv_tensor *w, pv_tensor *b, const struct conv_desc *d, en
     struct a_pack a = {.nout = nout, .nin = nin, .taps = taps, .flip = kind == PACK_DGRAD && d->stride == 1,
                        .so = out_is_coarse ? fine * taps : taps, .si = out_is_coarse ? taps : fine * taps,
                        .has_bias = b != NULL};
-    int64_t count = kind == PACK_STEM ? (int64_t)pv_blocks(nout) * 16 * (nin * taps + 1)
-                                      : (int64_t)pv_blocks(nout) * (16 + pv_blocks(nin) * taps * 256);
-    if (!p) {
-        p = pv_new(struct pv_packed);
-        p->kind = (int)kind;
-        p->next = w->packed;
-        w->packed = p;
-    }
-    if (!p->data)
-        p->data = pv_tensor_new(w->dev, pv_flat((int)count), PV_F32);
-    p->version = w->version ? *w->version : 0;
-    struct pv_launch l = {.k = kind == PACK_STEM ? &k_stem_pack : &k_pack, .label = "pack weights", .args = &a};
+    int64_t count = to->h.n;
+    struct pv_launch l = {.label = "pack weights", .args = &a};
+    l.k = kind == PACK_STEM ? &k_stem_pack : pv_class(w) == PV_FAT ? &fat_pack : &simt_pack;
     pv_bind(&l, 1, b ? b : w);
-    if (kind == PACK_STEM || (p->data && fits(w, w->h.n) && fits(p->data, count))) {
+    if (kind == PACK_STEM || (fits(w, w->h.n) && fits(to, count))) {
         pv_bind(&l, 0, w);
-        pv_bind(&l, 2, p->data);
-        pv_run_items(w->dev, &l, (uint64_t)count);
-        return p->data;
+        pv_bind(&l, 2, to);
+        run_pack(&l, w, pv_blocks(nin), pv_blocks(nout), count);
+        return;
     }
     int wb = 16 + pv_blocks(nin) * taps * 256;      /* one pair of blocks at a time */
     for (int kb = 0; kb < pv_blocks(nout); kb++)
@@ -83,9 +84,44 @@ pv_tensor *conv_packed(pv_tensor *w, pv_tensor *b, const struct conv_desc *d, en
                 pv_bind_range(&l, 1, b, kb * 16, a.nout);
             else
                 pv_bind_range(&l, 1, w, 0, 1);
-            pv_bind_range(&l, 2, p->data, (int64_t)kb * wb + (cb ? 16 + (int64_t)cb * taps * 256 : 0), size);
-            pv_run_items(w->dev, &l, (uint64_t)size);
+            pv_bind_range(&l, 2, to, (int64_t)kb * wb + (cb ? 16 + (int64_t)cb * taps * 256 : 0), size);
+            run_pack(&l, w, 1, 1, size);
         }
+}
+
+static pv_tensor *new_pack(pv_tensor *w, const struct conv_desc *d, enum conv_pack_kind kind)
+{
+    int taps = conv_taps(d), nout = kind == PACK_DGRAD ? d->ci : d->co, nin = kind == PACK_DGRAD ? d->co : d->ci;
+    int64_t count = kind == PACK_STEM ? (int64_t)pv_blocks(nout) * 16 * (nin * taps + 1)
+                                      : (int64_t)pv_blocks(nout) * (16 + pv_blocks(nin) * taps * 256);
+    return pv_tensor_new(w->dev, pv_flat((int)count), PV_F32);
+}
+
+pv_tensor *conv_packed(pv_tensor *w, pv_tensor *b, const struct conv_desc *d, enum conv_pack_kind kind)
+{
+    struct pv_packed *p = w->packed;
+    while (p && p->kind != (int)kind)
+        p = p->next;
+    if (p && w->version && p->version == *w->version)
+        return p->data;
+    if (!p) {
+        p = pv_new(struct pv_packed);
+        p->kind = (int)kind;
+        p->next = w->packed;
+        w->packed = p;
+    }
+    p->version = w->version ? *w->version : 0;
+    bool wino = kind == PACK_WINO_FWD || kind == PACK_WINO_DGRAD;
+    enum conv_pack_kind base = kind == PACK_WINO_FWD ? PACK_FWD : kind == PACK_WINO_DGRAD ? PACK_DGRAD : kind;
+    if (!p->data)
+        p->data = wino ? wino_new_weights(w, d, base == PACK_DGRAD) : new_pack(w, d, kind);
+    pv_tensor *plain = wino ? new_pack(w, d, base) : pv_tensor_ref(p->data);
+    if (p->data && plain) {
+        pack(w, b, d, base, plain);
+        if (wino)
+            wino_weights(plain, p->data, d, base == PACK_DGRAD);
+    }
+    pv_tensor_put(&plain);
     return p->data;
 }
 
@@ -289,7 +325,9 @@ void conv_run_up(const char *label, pv_tensor *coarse, pv_tensor *packed, pv_ten
 
 static void run_wsum(const char *label, pv_tensor *part, pv_tensor *dw, struct a_wsum a, int v0)
 {
-    struct pv_launch l = {.k = &k_wsum, .label = label, .args = &a};
+    bool fat = pv_class(dw) == PV_FAT;
+    struct pv_launch l = {.k = fat ? &fat_wsum : &simt_wsum, .label = label, .args = &a,
+                          .groups = {(uint32_t)pv_blocks(a.nb), (uint32_t)pv_blocks(a.nv), 1}};
     int64_t row = (int64_t)a.row * a.taps;
     pv_bind(&l, 0, part);
     pv_bind_range(&l, 1, dw, v0 * row, a.nv * row);
@@ -297,7 +335,10 @@ static void run_wsum(const char *label, pv_tensor *part, pv_tensor *dw, struct a
         pv_bind_range(&l, 1, dw, v0 * row + a.b0 * a.taps, (a.nv - 1) * row + a.nb * a.taps);
         a.b0 = 0;
     }
-    pv_run_items(dw->dev, &l, (uint64_t)a.nv * (uint64_t)a.nb * (uint64_t)a.taps);
+    if (fat)
+        pv_run(dw->dev, &l);
+    else
+        pv_run_items(dw->dev, &l, (uint64_t)a.nv * (uint64_t)a.nb * (uint64_t)a.taps);
 }
 
 static void launch_wgrad(pv_dev *dev, struct pv_launch *l, struct a_wgrad *a, int stride, int slabs)

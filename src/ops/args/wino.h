@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Arguments of the Winograd kernels (fat class only). Tiles are 2x2x2 outputs; a tile row is a run of tiles along z. */
+#ifndef ARGS_WINO_H
+#define ARGS_WINO_H
+
+#include "ops/args/types.h"
+
+/* Scratch of a work-item, floats: after the transform over x and y; before the inverse one over them; of one of its
+ * 16 frequencies after the transform over z. */
+#define WINO_TMP 102400
+#define WINO_OUT 102400
+#define WINO_BUF 12288
+
+/* wino_conv */
+struct a_wino {
+    KU32 off[3];                /* src, transformed weights, dst */
+    KI32 cb, kb;                /* input blocks; output blocks */
+    KI32 x, y, z;               /* voxels */
+    KI32 tx, ty, tz;            /* tiles */
+    KI32 rows, run;             /* tile rows, and tiles of a row, of one work-item */
+    KI32 sn, sb, sp, sr;        /* src strides: sample, block, plane, row; voxel (-1, -1, -1) is at 0 */
+    KI32 dn, db, dp, dr, dst0;  /* dst; voxel (0, 0, 0) is at dst0 */
+    KI32 bias;                  /* where the biases are in the weights; -1: none */
+    KI32 accum;                 /* add to dst */
+};
+
+/* wino_weights */
+struct a_wino_w {
+    KU32 off[2];
+    KI32 kb, cb;                /* blocks of packed weights */
+    KI32 kbp;                   /* output blocks in the result, zeros beyond kb */
+};
+
+/* wino_wgrad; strides as above, s: x, d: dy */
+struct a_wino_g {
+    KU32 off[3];
+    KI32 cb, kb;
+    KI32 x, y, z, tx, ty, tz;
+    KI32 rows, run;
+    KI32 units, per;            /* batches of tiles (sample, plane, row group, run), batches per slab */
+    KI32 kg;                    /* output blocks of a work-item */
+    KI32 sn, sb, sp, sr;
+    KI32 dn, db, dp, dr, dst0;
+};
+
+/* wino_wsum: dw (+)= inverse transform of the sum of slabs */
+struct a_wino_s {
+    KU32 off[2];
+    KI32 slabs, kb, cb;
+    KI32 nk, nc;                /* channels */
+    KI32 accum;
+};
+
+#endif
