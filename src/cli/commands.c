@@ -8,6 +8,7 @@
     ROW(train) \
     ROW(predict) \
     ROW(evaluate) \
+    ROW(convert) \
     ROW(bench) \
     ROW(loss)
 

@@ -89,6 +89,9 @@ enum { PROBE_CHANNELS = 7, PROBE_CLASSES = 31, PROBE_FILTERS = 16 };
 bool pv_weights_fit(pv_dev *dev, pv_json *config, const char *path)
 {
     pv_json *net = pv_json_get(config, "net");
+    const struct pv_net_kind *kind = pv_net_find(pv_json_str(net, "name", ""));
+    if (kind && kind->dims)
+        pv_json_set_num(net, "dims", kind->dims);
     struct pv_net_config c = {.dims = (int)pv_json_num(net, "dims", 3), .channels = PROBE_CHANNELS,
                               .classes = PROBE_CLASSES, .filters = PROBE_FILTERS};
     strncpy(c.name, pv_json_str(net, "name", ""), sizeof c.name - 1);

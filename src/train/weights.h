@@ -14,8 +14,8 @@ bool pv_weights_write(struct pv_run *r, const char *name, const char *path);
  * Networks that a method made otherwise keep their initialisation, which is said. Optimisers are not touched. */
 bool pv_weights_read(struct pv_run *r, const char *path);
 
-/* Sets net.channels, net.classes and net.filters of the configuration to what the file holds for its network. Fault:
- * the file holds another network. */
+/* Sets net.channels, net.classes, net.filters of the configuration to what the file holds for its network, and net.dims
+ * to what that network is for. What does not fit is left for pv_weights_read to name. */
 bool pv_weights_fit(pv_dev *dev, pv_json *config, const char *path);
 
 /* A run folder (config.json, final.safetensors with 0 steps) that predict and evaluate take. config: resolved, stays
