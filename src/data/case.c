@@ -28,10 +28,12 @@ bool pv_dataset_map_label(const pv_dataset *ds, const char *path, struct pv_volu
     size_t x = bad / (size_t)v->size[2] / (size_t)v->size[1];
     return pv_fail(PV_FAULT_INPUT,
                    "%s: %zu voxels have labels that %s does not know, the first is %d at (%zu, %zu, %zu); "
-                   "known are 0 to %d%s",
+                   "known are 0 to %d%s%s",
                    path, count, strcmp(ds->layout, "nnunet") == 0 ? "dataset.json" : "the data set",
                    v->label[bad], x, y, z, ds->num_classes - 1,
-                   strcmp(ds->layout, "nnunet") == 0 ? ": correct the file, or add the label there" : "");
+                   strcmp(ds->layout, "nnunet") == 0 ? ": correct the file, or add the label there" : "",
+                   v->label[bad] == PV_LABEL_IGNORE ? "; where 255 means not annotated, use the setting "
+                                                      "data.annotation=sparse" : "");
 }
 
 static bool same_size(const struct pv_volume *a, const char *a_path, const struct pv_volume *b,

@@ -46,7 +46,7 @@ typedef struct pv_dataset pv_dataset;
 
 struct pv_dataset_params {
     int num_classes;                /* without dataset.json; 0: 2 */
-    int ignore;                     /* label that means "not annotated", without dataset.json; 0: none */
+    int ignore;                     /* label that means "not annotated" where dataset.json names none; 0: none */
     int fold;                       /* entry of splits_final.json; -1: the lists */
     const char *lists;              /* folder of the lists or of splits_final.json; NULL: as above */
 };

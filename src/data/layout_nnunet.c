@@ -14,6 +14,7 @@ struct scan {
     const pv_json *j;
     char *json_path;
     const char *ending;
+    int ignore;                 /* of the caller, where dataset.json names none */
 };
 
 static bool bad_json(const struct scan *s, const char *what)
@@ -96,7 +97,7 @@ static bool read_labels(struct scan *s)
                            "missing", s->json_path, i);
     if (classes < 2)
         return bad_json(s, "labels need the background (0) and at least one more");
-    if (!classes_by_number(s->ds, classes, ignore > 0 ? ignore : 0))
+    if (!classes_by_number(s->ds, classes, ignore > 0 ? ignore : s->ignore))
         return false;
     for (int i = 0; i < classes; i++) {
         pv_free(s->ds->class_names[i]);
@@ -276,7 +277,7 @@ static bool scan_files(struct scan *s)
 
 static bool scan(pv_dataset *ds, const struct pv_dataset_params *p, struct found *f)
 {
-    struct scan s = {.ds = ds, .f = f, .json_path = pv_path_join(ds->dir, "dataset.json")};
+    struct scan s = {.ds = ds, .f = f, .json_path = pv_path_join(ds->dir, "dataset.json"), .ignore = p->ignore};
     pv_json *j = NULL;
     bool ok = false;
     if (!pv_file_exists(s.json_path)) {

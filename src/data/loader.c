@@ -67,7 +67,7 @@ static bool make_sample(struct pv_loader *l, struct slot *slot, uint64_t step, i
     if (show && !v->label)
         ok = pv_fail(PV_FAULT_INTERNAL, "the store was not asked for the label of a labelled volume");
     else if (show)
-        pv_aug_label(&a, v->size, v->label, 0, label);
+        pv_aug_label(&a, v->size, v->label, l->p.pad_label, label);
     else
         for (size_t i = 0; i < l->voxels; i++)
             label[i] = PV_LABEL_IGNORE;

@@ -18,6 +18,8 @@ struct pv_loader_params {
     bool replacement;
     bool reveal;                        /* labels of unlabelled volumes too, for diagnosis: else 255. The
                                            store must hold them */
+    int32_t pad_label;                  /* label of voxels beyond the volume: 0, or PV_LABEL_IGNORE where
+                                           annotation is sparse */
     struct pv_aug_params aug;
     uint64_t seed, first_step;
     int rank, ranks;                    /* batch of step s is number s * ranks + rank of the sequence; 0, 0: one

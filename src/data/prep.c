@@ -372,8 +372,7 @@ static bool crop_box(const struct pv_prep *p, const char *what, struct pv_volume
     return pv_prep_crop(what, from, size, v);
 }
 
-bool pv_prep_apply(const struct pv_prep *p, const char *what, char *const *channel_names,
-                   struct pv_volume *v, struct pv_prep_map *map)
+bool pv_prep_place(const struct pv_prep *p, const char *what, struct pv_volume *v, struct pv_prep_map *map)
 {
     struct pv_prep_map m = {.size = {v->size[0], v->size[1], v->size[2]}, .step = {1, 1, 1}};
     if (p->spacing > 0) {
@@ -389,6 +388,13 @@ bool pv_prep_apply(const struct pv_prep *p, const char *what, char *const *chann
         for (int a = 0; a < 3; a++)
             m.origin[a] += m.step[a] * from[a];
     }
+    *map = m;
+    return true;
+}
+
+bool pv_prep_finish(const struct pv_prep *p, const char *what, char *const *channel_names,
+                    struct pv_volume *v, struct pv_prep_map *map)
+{
     size_t n = pv_volume_voxels(v);
     for (int c = 0; v->image && c < v->channels; c++)
         if (!intensities(p, what, channel_names ? channel_names[c] : NULL, v->image + (size_t)c * n, n))
@@ -397,11 +403,17 @@ bool pv_prep_apply(const struct pv_prep *p, const char *what, char *const *chann
         if (!pv_prep_half(what, v))
             return false;
         for (int a = 0; a < 3; a++)
-            m.step[a] *= 2;
+            map->step[a] *= 2;
     }
-    if (map)
-        *map = m;
     return true;
+}
+
+bool pv_prep_apply(const struct pv_prep *p, const char *what, char *const *channel_names,
+                   struct pv_volume *v, struct pv_prep_map *map)
+{
+    struct pv_prep_map own;
+    struct pv_prep_map *m = map ? map : &own;
+    return pv_prep_place(p, what, v, m) && pv_prep_finish(p, what, channel_names, v, m);
 }
 
 void pv_prep_size(const struct pv_prep *p, const int size[3], const double spacing[3], int out[3])

@@ -44,6 +44,11 @@ struct pv_prep_map {
  * volume in messages. */
 bool pv_prep_apply(const struct pv_prep *p, const char *what, char *const *channel_names,
                    struct pv_volume *v, struct pv_prep_map *map);
+/* Its two halves, for who changes labels in between: spacing and crop (fills map), then intensities and half
+ * resolution (continues map). */
+bool pv_prep_place(const struct pv_prep *p, const char *what, struct pv_volume *v, struct pv_prep_map *map);
+bool pv_prep_finish(const struct pv_prep *p, const char *what, char *const *channel_names,
+                    struct pv_volume *v, struct pv_prep_map *map);
 /* No prepared volume of that size and spacing is larger than this. */
 void pv_prep_size(const struct pv_prep *p, const int size[3], const double spacing[3], int out[3]);
 

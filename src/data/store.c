@@ -128,9 +128,10 @@ static bool load(struct pv_store *s, struct item *it, const atomic_bool *cancel)
     how.read.cancel = cancel;
     if (!pv_case_load(s->ds, it->what.index, PV_IMAGE | (it->what.label ? PV_LABEL : 0), &how, &it->v))
         return false;
-    if (s->p.edit)
+    bool ok = pv_prep_place(s->prep, c->images[0], &it->v, &it->map);
+    if (ok && s->p.edit)
         s->p.edit(s->p.user, it->what.index, &it->v);
-    if (!pv_prep_apply(s->prep, c->images[0], s->ds->channel_names, &it->v, &it->map)) {
+    if (!ok || !pv_prep_finish(s->prep, c->images[0], s->ds->channel_names, &it->v, &it->map)) {
         pv_volume_free(&it->v);
         return false;
     }

@@ -22,8 +22,8 @@ struct pv_store_params {
     uint64_t budget;                /* bytes of voxels, with what reading and preparing need; 0: half of
                                        the machine's memory */
     int threads;                    /* that load at the beginning; 0: one per processor */
-    /* Called for each volume after it is read and before it is prepared, possibly from several threads;
-     * may change the label (sparse annotation) but no sizes. May be NULL. */
+    /* Called for each volume after it is resampled and cropped and before its intensities and its resolution
+     * change, possibly from several threads; may change the label (sparse annotation) but no sizes. May be NULL. */
     void (*edit)(void *user, int index, struct pv_volume *v);
     /* Called from the loading threads, one at a time. May be NULL. */
     void (*progress)(void *user, int done, int total);
