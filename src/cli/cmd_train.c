@@ -55,7 +55,7 @@ static int run(int argc, char **argv)
     struct pv_config_args ca = {.labeled = -1, .iters = -1, .batch = -1, .seed = -1};
     struct pv_train_args ta = {0};
     struct pv_strs sets = {0};
-    bool list = false, list_method = false;
+    bool list = false, list_method = false, simulate = false;
     const struct pv_opt opts[] = {
         {"data", PV_OPT_STR, &ta.data, "DIR", "data set: nnU-Net folder, or the .h5 folders of the public code"},
         {"out", PV_OPT_STR, &ta.out, "RUN", "run folder"},
@@ -73,6 +73,7 @@ static int run(int argc, char **argv)
         {"config", PV_OPT_STR, &ca.file, "F.json", "settings that override the preset"},
         {"set", PV_OPT_LIST, &sets, "A.B=C", "one setting; may be repeated"},
         {"init", PV_OPT_STR, &ca.init, "F", "start from these weights (.safetensors): see protovox convert"},
+        {"simulate", PV_OPT_FLAG, &simulate, NULL, "active learning: labels that the data set has play the person"},
         {"resume", PV_OPT_FLAG, &ta.resume, NULL, "go on with the run in --out"},
         {"overwrite", PV_OPT_FLAG, &ta.overwrite, NULL, "replace the run in --out"},
         {"quiet", PV_OPT_FLAG, &ta.quiet, NULL, "no progress lines"},
@@ -101,6 +102,14 @@ static int run(int argc, char **argv)
         code = pv_exit_code();
         goto done;
     }
+    if (simulate && ta.config) {
+        pv_json_path_set(ta.config, "active.simulate", "true");
+        if (pv_json_num(pv_json_get(ta.config, "active"), "rounds", 0) < 1) {
+            pv_fail(PV_FAULT_USAGE, "--simulate is for active learning: say how many rounds, --set active.rounds=4");
+            pv_json_free(ta.config);
+            goto done;
+        }
+    }
     struct pv_str cmd = {0};
     pv_str_add(&cmd, "protovox train");
     for (int i = 0; i < argc; i++)
@@ -123,5 +132,7 @@ const struct pv_command pv_cmd_train = {"train", "train a method on a data set",
     "  protovox train --data DIR --method mt --labeled 8 --out RUN\n"
     "  protovox train --data LA --preset la --method mt --labeled 8 --out RUN --device opencl:0\n"
     "  protovox train --data LA --out RUN --resume\n"
+    "  protovox train --data BRATS --preset brats19 --method mfcons --labeled 25 --set active.rounds=4 --simulate "
+    "--out RUN\n"
     "  protovox train --list\n"
     "  protovox train --method mt --options", run};

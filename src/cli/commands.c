@@ -9,6 +9,7 @@
     ROW(predict) \
     ROW(evaluate) \
     ROW(convert) \
+    ROW(select) \
     ROW(bench) \
     ROW(loss)
 

@@ -6,13 +6,16 @@
 #include <string.h>
 
 #include "platform/platform.h"
+#include "train/active.h"
 #include "train/config.h"
 
 struct pv_dataset_params pv_config_dataset(const pv_json *config, const char *lists)
 {
     const pv_json *d = pv_json_get(config, "data");
     return (struct pv_dataset_params){.num_classes = (int)pv_json_num(pv_json_get(config, "net"), "classes", 2),
-                                      .fold = (int)pv_json_num(d, "fold", -1), .lists = lists};
+                                      .fold = (int)pv_json_num(d, "fold", -1), .lists = lists,
+                                      .ignore = pv_streq(pv_json_str(d, "annotation", "dense"), "sparse")
+                                                    ? PV_LABEL_IGNORE : 0};
 }
 
 struct pv_load pv_config_load(const pv_json *config)
@@ -111,7 +114,9 @@ pv_dataset *pv_feed_resolve(pv_json *config, const char *data, const char *lists
     int n = ds->num_split[PV_TRAIN], nl = 0, nu = 0;
     int *l = pv_array(int, n + 1), *u = pv_array(int, n + 1);
     int64_t seed = (int64_t)pv_json_num(d, "labeled_seed", -1);
-    bool ok = pv_dataset_labeled(ds, (int)pv_json_num(d, "labeled", 0), seed, l, &nl, u, &nu);
+    bool active = pv_active_of(config).rounds > 0;
+    bool ok = active ? pv_active_start(config, ds, l, &nl, u, &nu)
+                     : pv_dataset_labeled(ds, (int)pv_json_num(d, "labeled", 0), seed, l, &nl, u, &nu);
     if (ok && nl == 0)
         ok = pv_fail(PV_FAULT_INPUT, "%s: no training case has a label; annotate at least one", data);
     if (ok && unlabeled && nu == 0) {
@@ -121,7 +126,7 @@ pv_dataset *pv_feed_resolve(pv_json *config, const char *data, const char *lists
     }
     cases = pv_json_object();
     put_ids(cases, "labeled", ds, l, nl);
-    put_ids(cases, "unlabeled", ds, u, unlabeled ? nu : 0);
+    put_ids(cases, "unlabeled", ds, u, unlabeled || active ? nu : 0);
     pv_json_set(config, "cases", cases);
     if (ok && pv_streq(pv_json_str(config, "preset", ""), "auto"))
         ok = plan_patch(config, ds);
@@ -136,7 +141,7 @@ pv_dataset *pv_feed_resolve(pv_json *config, const char *data, const char *lists
 
 static void show_reading(void *user, int done, int total)
 {
-    if (!*(bool *)user && pv_is_tty(stderr)) {
+    if (!((const struct pv_feed_edit *)user)->quiet && pv_is_tty(stderr)) {
         fprintf(stderr, "\r\033[Kreading volumes %d/%d%s", done, total, done == total ? "\r\033[K" : "");
         fflush(stderr);
     }
@@ -165,6 +170,41 @@ static bool patch_fits(const pv_dataset *ds, const int *index, int n, const stru
                    most[1], most[2]);
 }
 
+static void make_sparse(void *user, int index, struct pv_volume *v)
+{
+    const struct pv_feed_edit *e = user;
+    int lo[3], hi[3];
+    struct pv_cross c;
+    if (!e->cross || !v->label)
+        return;
+    pv_cross_box(v->label, v->size, lo, hi);
+    pv_cross_slices(lo, hi, e->slices, &c);
+    pv_cross_keep(&c, v->size, v->label);
+}
+
+/* Labels that may become known later: all (simulated annotation), or those that earlier rounds asked for and that
+ * must have been painted by now. */
+static bool will_be_labeled(const pv_json *config, const pv_dataset *ds, bool *shown)
+{
+    struct pv_str missing = {0};
+    bool all = pv_active_of(config).rounds > 0 && pv_active_of(config).simulate;
+    for (int i = 0; i < ds->num_cases; i++)
+        shown[i] = all;
+    for (const pv_json *e = pv_json_at(pv_json_path(config, "cases.rounds"), 0); e; e = pv_json_next(e))
+        for (const pv_json *id = pv_json_at(pv_json_get(e, "labeled"), 0); id; id = pv_json_next(id)) {
+            const char *name = pv_json_string_value(id);
+            int at = name ? pv_dataset_find(ds, name) : -1;
+            if (at >= 0)
+                shown[at] = true;
+            if (at >= 0 && !ds->cases[at].has_label)
+                pv_str_addf(&missing, "%s%s", missing.len ? ", " : "", name);
+        }
+    bool ok = missing.len == 0 || pv_fail(PV_FAULT_INPUT, "%s: the run waits for labels of %s; paint the slices that "
+                                          "its active-*.json lists, then resume", ds->dir, missing.text);
+    pv_str_free(&missing);
+    return ok;
+}
+
 bool pv_feed_open(struct pv_feed *f, pv_dataset *ds, const pv_json *config, bool quiet)
 {
     memset(f, 0, sizeof *f);
@@ -174,30 +214,55 @@ bool pv_feed_open(struct pv_feed *f, pv_dataset *ds, const pv_json *config, bool
     const struct pv_prep *prep = pv_prep_find(pv_json_str(d, "prep", "auto"));
     struct pv_load load = pv_config_load(config);
     int room = ds->num_cases + 1, *l = pv_array(int, room), *u = pv_array(int, room), patch[3];
+    bool *shown = pv_array(bool, room);
     struct pv_store_item *items = pv_array(struct pv_store_item, 2 * room);
     bool ok = prep && take_ids(cases, "labeled", ds, l, &f->num_labeled) &&
-              take_ids(cases, "unlabeled", ds, u, &f->num_unlabeled);
+              take_ids(cases, "unlabeled", ds, u, &f->num_unlabeled) && will_be_labeled(config, ds, shown);
     int n = 0;
-    for (int i = 0; ok && i < f->num_labeled; i++)
+    f->labeled = pv_array(int, 2 * room);
+    f->unlabeled = pv_array(int, room);
+    f->edit = pv_new(struct pv_feed_edit);
+    *f->edit = (struct pv_feed_edit){.cross = pv_streq(pv_json_str(d, "annotation", "dense"), "cross"),
+                                     .slices = (int)pv_json_num(d, "slices", 1), .quiet = quiet};
+    for (int i = 0; ok && i < f->num_labeled; i++) {
+        f->labeled[i] = n;
         items[n++] = (struct pv_store_item){l[i], true};
-    for (int i = 0; ok && i < f->num_unlabeled; i++)
-        items[n++] = (struct pv_store_item){u[i], false};
+    }
+    for (int i = 0; ok && i < f->num_unlabeled; i++) {
+        f->unlabeled[i] = n;
+        items[n++] = (struct pv_store_item){u[i], shown[u[i]]};
+    }
     pv_config_patch(config, "train.patch", patch);
     ok = ok && patch_fits(ds, l, f->num_labeled, prep, &load, patch);
-    struct pv_store_params sp = {.prep = prep, .load = load, .progress = show_reading, .user = &quiet,
-                                 .budget = (uint64_t)pv_json_num(d, "memory_mb", 0) << 20};
-    if (ok) {
+    struct pv_store_params sp = {.prep = prep, .load = load, .progress = show_reading, .edit = make_sparse,
+                                 .user = f->edit, .budget = (uint64_t)pv_json_num(d, "memory_mb", 0) << 20};
+    if (ok)
         f->store = pv_store_open(ds, items, n, &sp);
-        f->items = pv_array(int, n + 1);
-        for (int i = 0; i < n; i++)
-            f->items[i] = i;
-    }
     pv_free(l);
     pv_free(u);
+    pv_free(shown);
     pv_free(items);
     if (!f->store)
         pv_feed_close(f);
     return f->store != NULL;
+}
+
+bool pv_feed_reveal(struct pv_feed *f, const pv_json *ids)
+{
+    for (const pv_json *e = pv_json_at(ids, 0); e; e = pv_json_next(e)) {
+        const char *id = pv_json_string_value(e);
+        int i = 0;
+        while (i < f->num_unlabeled &&
+               !pv_streq(f->ds->cases[pv_store_case(f->store, f->unlabeled[i])].id, id))
+            i++;
+        if (i == f->num_unlabeled)
+            return pv_fail(PV_FAULT_INPUT, "%s: case '%s' of the run's config.json is not among its unlabelled ones",
+                           f->ds->dir, id ? id : "?");
+        f->labeled[f->num_labeled++] = f->unlabeled[i];
+        memmove(f->unlabeled + i, f->unlabeled + i + 1, sizeof(int) * (size_t)(--f->num_unlabeled - i));
+    }
+    pv_loader_stop(&f->loader);
+    return true;
 }
 
 bool pv_feed_stage(struct pv_feed *f, const struct pv_run *r)
@@ -208,9 +273,12 @@ bool pv_feed_stage(struct pv_feed *f, const struct pv_run *r)
     const pv_json *d = pv_json_get(r->config, "data");
     int nl, nu;
     pv_run_batch_size(r, r->stage, &nl, &nu);
-    struct pv_loader_params p = {.store = f->store, .labeled = f->items, .num_labeled = f->num_labeled,
-        .unlabeled = f->items + f->num_labeled, .num_unlabeled = f->num_unlabeled, .labeled_bs = nl,
-        .unlabeled_bs = nu, .replacement = pv_json_flag(d, "replacement", false), .seed = r->seed,
+    bool none = f->num_unlabeled == 0;      /* all are labelled by now: they serve as unlabelled ones too */
+    struct pv_loader_params p = {.store = f->store, .labeled = f->labeled, .num_labeled = f->num_labeled,
+        .unlabeled = none ? f->labeled : f->unlabeled, .num_unlabeled = none ? f->num_labeled : f->num_unlabeled,
+        .labeled_bs = nl, .unlabeled_bs = nu,
+        .pad_label = pv_streq(pv_json_str(d, "annotation", "dense"), "dense") ? 0 : PV_LABEL_IGNORE,
+        .replacement = pv_json_flag(d, "replacement", false), .seed = r->seed,
         .aug = {.rotate = pv_json_flag(d, "rotate", true), .flip = pv_json_flag(d, "flip", true)},
         .first_step = (uint64_t)r->iter};
     pv_config_patch(r->config, "train.patch", p.aug.patch);
@@ -239,6 +307,9 @@ void pv_feed_close(struct pv_feed *f)
     if (f->store)
         pv_store_close(&f->store);
     pv_dataset_free(&f->ds);
-    pv_free(f->items);
-    f->items = NULL;
+    pv_free(f->labeled);
+    pv_free(f->unlabeled);
+    pv_free(f->edit);
+    f->labeled = f->unlabeled = NULL;
+    f->edit = NULL;
 }

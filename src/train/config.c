@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/embed.h"
+#include "data/cross.h"
 #include "data/prep.h"
 #include "method/method.h"
 #include "platform/platform.h"
@@ -172,8 +173,9 @@ static bool known_keys(const pv_json *c, const pv_json *base, const char *prefix
 
 static bool in_range(const pv_json *c, const char *key, double lo, double hi, const char *name)
 {
-    double v = pv_json_number_value(pv_json_path(c, key));
-    return (v >= lo && v <= hi) ||
+    const pv_json *j = pv_json_path(c, key);
+    double v = pv_json_number_value(j);
+    return !j || (v >= lo && v <= hi) ||
            pv_fail(PV_FAULT_USAGE, "%s: %s is %g, it must be from %g to %g", name, key, v, lo, hi);
 }
 
@@ -198,7 +200,9 @@ bool pv_config_check(const pv_json *c, const char *name)
         {"train.iters", 1, 1e9}, {"train.reference_iters", 1, 1e9}, {"train.labeled_batch", 1, 64},
         {"train.unlabeled_batch", 0, 64}, {"net.filters", 1, 256}, {"net.classes", 2, 32}, {"net.channels", 1, 8},
         {"net.dropout", 0, 0.99}, {"net.dims", 2, 3}, {"optim.lr", 0, 1000}, {"optim.momentum", 0, 1},
-        {"optim.weight_decay", 0, 10}, {"data.labeled", 0, 1e6}, {"eval.batch", 1, 256}};
+        {"optim.weight_decay", 0, 10}, {"data.labeled", 0, 1e6}, {"eval.batch", 1, 256},
+        {"data.slices", 1, PV_CROSS_MOST}, {"active.rounds", 0, 1000}, {"active.initial", 0, 1e6},
+        {"active.add", 0, 1e6}, {"active.warmup", 0, 1e9}, {"active.every", 1, 1e9}};
     for (size_t i = 0; ok && i < PV_COUNT(ranges); i++)
         ok = in_range(c, ranges[i].key, ranges[i].lo, ranges[i].hi, name);
     static const char *const shapes[] = {"train.patch", "eval.stride"};
@@ -211,10 +215,13 @@ bool pv_config_check(const pv_json *c, const char *name)
     static const struct { const char *key; const char *words[6]; } choices[] = {
         {"optim.schedule", {"constant", "step", "poly", "poly_epoch"}}, {"optim.name", {"sgd"}},
         {"net.init", {"default", "kaiming", "kaiming_conv"}}, {"data.orient", {"file", "ras"}},
-        {"eval.units", {"voxel", "mm"}}, {"eval.empty", {"medpy", "strict", "nan"}}};
+        {"eval.units", {"voxel", "mm"}}, {"eval.empty", {"medpy", "strict", "nan"}},
+        {"data.annotation", {"dense", "cross", "sparse"}}, {"active.first", {"random", "list"}},
+        {"active.strategy", {"entropy", "random"}}};
     for (size_t i = 0; ok && i < PV_COUNT(choices); i++) {
-        const char *v = pv_json_string_value(pv_json_path(c, choices[i].key));
-        bool found = false;
+        const pv_json *j = pv_json_path(c, choices[i].key);
+        const char *v = pv_json_string_value(j);
+        bool found = !j;
         struct pv_str known = {0};
         for (int k = 0; choices[i].words[k]; k++) {
             found = found || pv_streq(v, choices[i].words[k]);

@@ -155,13 +155,11 @@ static bool is_identity(const struct pv_prep_map *map, const int s[3])
     return true;
 }
 
-bool pv_infer_volume(struct pv_model *const *m, int num, const char *what, char *const *channel_names,
-                     struct pv_volume *vol, const struct pv_infer_opts *o, float **prob, int file_size[3])
+bool pv_infer_prepared(struct pv_model *const *m, int num, const char *what, const struct pv_volume *vol,
+                       const struct pv_infer_opts *o, float **prob)
 {
     const pv_json *c = m[0]->config, *ev = pv_json_get(c, "eval");
     const struct pv_net_config *net = &m[0]->run->net;
-    const struct pv_prep *prep = pv_prep_find(pv_json_str(pv_json_get(c, "data"), "prep", "auto"));
-    struct pv_prep_map map;
     unsigned mirror;
     *prob = NULL;
     if (!pv_config_mirror(o->mirror ? o->mirror : pv_json_str(ev, "mirror", ""), &mirror))
@@ -169,8 +167,6 @@ bool pv_infer_volume(struct pv_model *const *m, int num, const char *what, char 
     if (vol->channels != net->channels)
         return pv_fail(PV_FAULT_INPUT, "%s has %d channels, the run was trained with %d", what, vol->channels,
                        net->channels);
-    if (!prep || !pv_prep_apply(prep, what, channel_names, vol, &map))
-        return false;
     struct ensemble e = {m, num};
     struct show s = {.what = what, .o = o};
     struct pv_slide_params p = {.dims = net->dims, .channels = net->channels, .classes = net->classes,
@@ -182,27 +178,48 @@ bool pv_infer_volume(struct pv_model *const *m, int num, const char *what, char 
     pv_config_patch(c, "eval.stride", p.stride);
     if (o->stride[0])
         memcpy(p.stride, o->stride, sizeof p.stride);
-    size_t n = pv_volume_voxels(vol);
-    float *own = pv_alloc_big(sizeof(float) * n * (size_t)net->classes, "probabilities");
-    bool ok = own && pv_slide(m[0]->run->dev, vol->image, vol->size, &p, own);
-    if (!ok && own && s.stopped && pv_fault_kind() == PV_FAULT_NONE)
+    *prob = pv_alloc_big(sizeof(float) * pv_volume_voxels(vol) * (size_t)net->classes, "probabilities");
+    if (!*prob)
+        return false;
+    bool ok = pv_slide(m[0]->run->dev, vol->image, vol->size, &p, *prob);
+    if (!ok && s.stopped && pv_fault_kind() == PV_FAULT_NONE)
         pv_fail(PV_FAULT_STOPPED, "interrupted while predicting %s", what);
     if (!ok && pv_dev_out_of_memory(m[0]->run->dev))
         pv_log(PV_LOG_ERROR, "the memory of %s does not suffice for %d windows of %dx%dx%d at a time; try %s",
                pv_dev_get_info(m[0]->run->dev)->id, p.batch, p.patch[0], p.patch[1], p.patch[2],
                p.batch > 1 ? "--batch 1" : "another --device: one window of the size of the training patch is needed");
+    if (!ok) {
+        pv_free_big(*prob);
+        *prob = NULL;
+    }
+    return ok;
+}
+
+bool pv_infer_volume(struct pv_model *const *m, int num, const char *what, char *const *channel_names,
+                     struct pv_volume *vol, const struct pv_infer_opts *o, float **prob, int file_size[3])
+{
+    int classes = m[0]->run->net.classes;
+    const struct pv_prep *prep = pv_prep_find(pv_json_str(pv_json_get(m[0]->config, "data"), "prep", "auto"));
+    struct pv_prep_map map;
+    float *own = NULL;
+    *prob = NULL;
+    if (vol->channels != m[0]->run->net.channels)       /* before preparation, which may take a while */
+        return pv_infer_prepared(m, num, what, vol, o, &own);
+    if (!prep || !pv_prep_apply(prep, what, channel_names, vol, &map) ||
+        !pv_infer_prepared(m, num, what, vol, o, &own))
+        return false;
+    bool ok = true;
     memcpy(file_size, map.size, sizeof map.size);
-    if (ok && !is_identity(&map, vol->size)) {
+    if (!is_identity(&map, vol->size)) {
         size_t fn = (size_t)map.size[0] * (size_t)map.size[1] * (size_t)map.size[2];
-        *prob = pv_alloc_big(sizeof(float) * fn * (size_t)net->classes, "probabilities");
+        *prob = pv_alloc_big(sizeof(float) * fn * (size_t)classes, "probabilities");
         ok = *prob != NULL;
         if (ok)
-            pv_slide_to_file_grid(own, vol->size, net->classes, &map, *prob);
-    } else if (ok) {
+            pv_slide_to_file_grid(own, vol->size, classes, &map, *prob);
+        pv_free_big(own);
+    } else {
         *prob = own;
-        own = NULL;
     }
-    pv_free_big(own);
     return ok;
 }
 

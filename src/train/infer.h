@@ -33,6 +33,10 @@ struct pv_infer_opts {
     void *user;
 };
 
+/* Mean probabilities of an ensemble for a prepared volume, on its own grid: [classes][size], pv_alloc_big, the
+ * caller's. False after a fault or an interruption. */
+bool pv_infer_prepared(struct pv_model *const *m, int num, const char *what, const struct pv_volume *vol,
+                       const struct pv_infer_opts *o, float **prob);
 /* Mean probabilities of an ensemble on the grid of the volume as it was read. vol is prepared in place (image only).
  * prob: [classes][file size], pv_alloc_big, the caller's. False after a fault or an interruption. */
 bool pv_infer_volume(struct pv_model *const *m, int num, const char *what, char *const *channel_names,

@@ -10,6 +10,7 @@
 
 #include "platform/platform.h"
 #include "pv_config.h"
+#include "train/active.h"
 #include "train/batch.h"
 #include "train/ckpt.h"
 #include "train/config.h"
@@ -198,6 +199,29 @@ static void say_what_fits(const pv_trainer *t)
     pv_str_free(&tip);
 }
 
+/* ---- rounds of active learning ---- */
+
+/* The round that is due before the next step. DONE: the run has to stop until a person has painted. An interrupted
+ * round is done again. */
+static enum pv_train_state active_round(pv_trainer *t)
+{
+    bool did, wait;
+    const char *text;
+    if (!pv_active_round(&t->feed, t->run, t->done, t->a.out, t->a.quiet, &did, &wait)) {
+        bool stopped = pv_fault_mine(&text) == PV_FAULT_STOPPED;
+        return stopped && (t->done == 0 || save(t, "latest.safetensors")) ? PV_TRAIN_STOPPED : PV_TRAIN_FAILED;
+    }
+    if (!did)
+        return PV_TRAIN_MORE;
+    struct pv_log_row row = {.iter = t->done, .n = 1, .name = {"labeled_cases"},
+                             .value = {(double)t->feed.num_labeled}};
+    bool ok = drain_late(t) && (wait || t->done == 0 || pv_train_log_row(t->log, &row));
+    t->last_step_ns = pv_clock_ns();
+    if (ok && wait)
+        ok = save(t, "latest.safetensors");
+    return !ok ? PV_TRAIN_FAILED : wait ? PV_TRAIN_DONE : PV_TRAIN_MORE;
+}
+
 /* ---- opening ---- */
 
 static void remove_leftovers(const char *dir)
@@ -356,8 +380,9 @@ pv_trainer *pv_trainer_open(const struct pv_train_args *a)
     pv_dataset *ds = m ? pv_feed_resolve(t->config, a->data, a->lists, m->unlabeled) : NULL;
     t->feed.ds = ds;            /* pv_trainer_close() frees it */
     t->run = ds ? pv_run_new(a->dev, t->config, false) : NULL;
-    if (!t->run || !(a->resume ? restore(t) : start_from(t)) ||
-        !pv_feed_open(&t->feed, ds, t->config, a->quiet) || !write_config(t))
+    if (!t->run || !pv_active_check(t->run) || !(a->resume ? restore(t) : start_from(t)) ||
+        !pv_feed_open(&t->feed, ds, t->config, a->quiet) || !pv_active_resume(&t->feed, t->config, t->done) ||
+        !write_config(t))
         goto error;
     t->log = pv_train_log_open(a->out, t->done, a->quiet);
     if (!t->log)
@@ -474,6 +499,9 @@ enum pv_train_state pv_trainer_step(pv_trainer *t)
     if (t->a.stop_after > 0 && t->done >= t->a.stop_after)
         return PV_TRAIN_DONE;   /* of a run that was resumed */
     struct pv_patches b = {0};
+    enum pv_train_state round = active_round(t);
+    if (round != PV_TRAIN_MORE)
+        return round == PV_TRAIN_FAILED ? failed(t) : round;
     if (!pv_run_begin_step(r, t->done) || !pv_feed_stage(&t->feed, r) || !pv_feed_next(&t->feed, r, &b))
         return failed(t);
     r->method->step(r, &b);

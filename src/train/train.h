@@ -29,7 +29,8 @@ typedef struct pv_trainer pv_trainer;
 enum pv_train_state { PV_TRAIN_MORE, PV_TRAIN_DONE, PV_TRAIN_STOPPED, PV_TRAIN_FAILED };
 
 pv_trainer *pv_trainer_open(const struct pv_train_args *a);     /* NULL after a fault */
-/* One step, with what is due around it (checkpoint, validation, logs). DONE once final.safetensors is written. */
+/* One step, with what is due around it (round of active learning, checkpoint, validation, logs). DONE once
+ * final.safetensors is written, or where a round waits for labels. */
 enum pv_train_state pv_trainer_step(pv_trainer *t);
 struct pv_run *pv_trainer_run(pv_trainer *t);
 int64_t pv_trainer_done(const pv_trainer *t);

@@ -22,7 +22,7 @@ LIMIT = 600         # seconds that any one command may take: nothing here takes 
 
 def command(args):
     args = [str(a) for a in args]
-    needs_device = args[0] in ('train', 'predict') or (args[0] == 'evaluate' and '--run' in args)
+    needs_device = args[0] in ('train', 'predict', 'select') or (args[0] == 'evaluate' and '--run' in args)
     return [PROGRAM] + args + (['--device', DEVICE] if needs_device and '--device' not in args else [])
 
 
