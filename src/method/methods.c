@@ -4,10 +4,12 @@
 
 extern const struct pv_method pv_method_sup, pv_method_mt;
 extern const struct pv_method pv_method_ducisc;
+extern const struct pv_method pv_method_mfcons;
 
 const struct pv_method *const pv_methods[] = {
     &pv_method_sup,
     &pv_method_mt,
     &pv_method_ducisc,
+    &pv_method_mfcons,
     NULL,
 };

@@ -9,10 +9,12 @@
 
 extern const struct pv_named_loss *const pv_named_common[];
 extern const struct pv_named_loss *const pv_named_ducisc[];
+extern const struct pv_named_loss *const pv_named_mfcons[];
 
 const struct pv_named_loss *const *const pv_named_lists[] = {
     pv_named_common,
     pv_named_ducisc,
+    pv_named_mfcons,
     NULL,
 };
 

@@ -173,6 +173,22 @@ static void compare_states(pv_st_file *f, struct pv_run *r, int step)
     }
 }
 
+/* Steps.sparse of golden/steps.py: [labelled samples][3] planes that stay. */
+static void make_sparse(pv_st_file *f, int step, const int s[3], int32_t *label)
+{
+    char key[32];
+    snprintf(key, sizeof key, "%d.planes", step);
+    const struct pv_st_tensor *t = pv_st_find(f, key);
+    double *p = t ? read_all(f, t) : NULL;
+    for (int i = 0; t && i < t->shape[0]; i++)
+        for (int x = 0; x < s[0]; x++)
+            for (int y = 0; y < s[1]; y++)
+                for (int z = 0; z < s[2]; z++, label++)
+                    if (x != (int)p[3 * i] && y != (int)p[3 * i + 1] && z != (int)p[3 * i + 2])
+                        *label = PV_IGNORE;
+    pv_free(p);
+}
+
 static struct pv_patches make_batch(pv_dev *dev, pv_st_file *f, const struct pv_run *r, int step, int nl, int nu)
 {
     int n = nl + nu, s[3];
@@ -183,6 +199,7 @@ static struct pv_patches make_batch(pv_dev *dev, pv_st_file *f, const struct pv_
     golden_batch(step, r->net.dims, n, s, r->net.classes, r->net.channels, image, label);
     for (int64_t i = nl * voxels; i < n * voxels; i++)
         label[i] = PV_IGNORE;
+    make_sparse(f, step, s, label);
     struct pv_patches b = {.num_labeled = nl, .num_unlabeled = nu};
     char key[32];
     snprintf(key, sizeof key, "%d.image", step);

@@ -54,6 +54,16 @@ class Steps:
         if label is not None:
             self.t[f'{step}.label'] = label.numpy().astype(np.int32)
 
+    def sparse(self, step, label, planes):
+        """label with 255 off the planes: planes[i] = (x, y, z) of labelled sample i, -1: none along that axis."""
+        self.t[f'{step}.planes'] = np.array(planes, np.int32)
+        known = torch.zeros(label.shape, dtype=torch.bool)
+        for i, p in enumerate(planes):
+            for axis, at in enumerate(p):
+                if at >= 0:
+                    known[i, 0].select(axis, at).fill_(True)
+        return torch.where(known, label, torch.full_like(label, 255))
+
     def given(self, step, name, value):
         v = value if torch.is_tensor(value) else torch.as_tensor(value, dtype=torch.float64)
         kind = np.float32 if v.is_floating_point() else np.int32
