@@ -119,6 +119,18 @@ static void link_to(struct page *p, bool wanted, const char *id, const char *tex
         pv_str_addf(p->out, "<a href=\"#%s\">%s</a>\n", id, text);
 }
 
+static void panel_links(struct page *p, bool early)
+{
+    const struct pv_report *r = p->r;
+    for (size_t i = 0; i < r->num_panels; i++) {
+        if (r->panels[i].early != early)
+            continue;
+        pv_str_addf(p->out, "<a href=\"#panel-%zu\">", i + 1);
+        page_text(p, r->panels[i].title ? r->panels[i].title : "Further results");
+        raw(p, "</a>\n");
+    }
+}
+
 static void masthead(struct page *p)
 {
     const struct pv_report *r = p->r;
@@ -131,14 +143,11 @@ static void masthead(struct page *p)
         raw(p, "</p>\n");
     }
     raw(p, "<nav aria-label=\"Contents\">\n");
+    panel_links(p, true);
     link_to(p, r->num_cases && r->num_metrics, "results", "Results");
     link_to(p, r->num_plots, "curves", "Curves");
     link_to(p, has_views(r), "views", "Cases in pictures");
-    for (size_t i = 0; i < r->num_panels; i++) {
-        pv_str_addf(p->out, "<a href=\"#panel-%zu\">", i + 1);
-        page_text(p, r->panels[i].title ? r->panels[i].title : "Further results");
-        raw(p, "</a>\n");
-    }
+    panel_links(p, false);
     link_to(p, r->command || r->config || r->num_environment, "reproduce", "Reproduction");
     link_to(p, true, "card", "Model card");
     raw(p, "</nav>\n</header>\n<main>\n");
@@ -274,6 +283,13 @@ static void panel(struct page *p, const struct pv_report_panel *a, size_t number
     raw(p, "</section>\n");
 }
 
+static void panels(struct page *p, bool early)
+{
+    for (size_t i = 0; i < p->r->num_panels; i++)
+        if (p->r->panels[i].early == early)
+            panel(p, &p->r->panels[i], i + 1);
+}
+
 static void reproduce(struct page *p)
 {
     const struct pv_report *r = p->r;
@@ -321,6 +337,7 @@ bool pv_report_text(const struct pv_report *r, struct pv_str *out)
     veil_make(&p.veil, r);
     head(&p);
     masthead(&p);
+    panels(&p, true);
     page_results(&p);
     if (r->num_plots) {
         raw(&p, "<section id=\"curves\">\n<h2>Curves</h2>\n");
@@ -334,8 +351,7 @@ bool pv_report_text(const struct pv_report *r, struct pv_str *out)
     } else if (has_views(r)) {
         page_views(&p);
     }
-    for (size_t i = 0; i < r->num_panels; i++)
-        panel(&p, &r->panels[i], i + 1);
+    panels(&p, false);
     reproduce(&p);
     card(&p);
     raw(&p, "</main>\n<footer>");

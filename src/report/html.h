@@ -21,6 +21,7 @@ struct pv_report_case {
     const char *id;
     const double *values;       /* [num_metrics]; NaN: not defined, and counted as worst */
     const struct pv_layers *mosaic, *strip;     /* or NULL */
+    const char *note;           /* beside the id above the pictures; NULL: none */
 };
 
 struct pv_report_grid {         /* a table of texts */
@@ -37,11 +38,14 @@ struct pv_report_bars {         /* horizontal bars from 0 */
     const double *values;       /* [num]; negative and undefined ones have no bar */
 };
 
+struct pv_report_tile { const char *value, *spread, *label; };      /* "87.3 %", "\u00b1 4.1" or NULL, "Dice of mt" */
+
 struct pv_report_picture { const char *caption, *alt; const struct pv_image *image; };
 
 /* A section of its own: annotation (selected slices, Dice against budget), benchmarks, comparisons. */
 struct pv_report_panel {
     const char *title, *note;
+    bool early;                 /* stands before results, curves and pictures */
     const struct pv_report_grid *grids;
     size_t num_grids;
     const struct pv_plot *plots;
@@ -56,6 +60,8 @@ struct pv_report_panel {
 /* Nothing is owned; zeros leave parts out. */
 struct pv_report {
     const char *title, *subtitle;
+    const struct pv_report_tile *tiles;         /* large numbers on top; none: a mean per metric */
+    size_t num_tiles;
     const struct pv_report_row *header;         /* method, data set, cases, device, driver, seed, time */
     size_t num_header;
     const struct pv_report_metric *metrics;     /* the first decides what is worst */

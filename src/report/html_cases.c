@@ -117,9 +117,32 @@ static void case_link(struct page *p, size_t i)
 
 /* ---- headline ---- */
 
+static void given_tiles(struct page *p)
+{
+    raw(p, "<div class=\"tiles\">\n");
+    for (size_t i = 0; i < p->r->num_tiles; i++) {
+        const struct pv_report_tile *t = &p->r->tiles[i];
+        raw(p, "<div class=\"tile card\"><b>");
+        page_text(p, t->value);
+        if (t->spread) {
+            raw(p, " <small>");
+            page_text(p, t->spread);
+            raw(p, "</small>");
+        }
+        raw(p, "</b><span>");
+        page_text(p, t->label);
+        raw(p, "</span></div>\n");
+    }
+    raw(p, "</div>\n");
+}
+
 void page_headline(struct page *p)
 {
     const struct pv_report *r = p->r;
+    if (r->num_tiles) {
+        given_tiles(p);
+        return;
+    }
     if (!r->num_cases || !r->num_metrics)
         return;
     raw(p, "<div class=\"tiles\">\n");
@@ -252,7 +275,7 @@ static void strip_plot(struct page *p, size_t metric)
         raw(p, "<a href=\"");
         case_link(p, d[i].i);
         pv_str_addf(p->out, "\"><circle r=\"%.1f\" fill-opacity=\"0.8\" style=\"fill:var(--s%d)\" cx=\"", dot,
-                    s.undefined + i < NUM_WORST ? 1 : 0);
+                    s.undefined + i < NUM_WORST && r->num_cases > NUM_WORST ? 1 : 0);
         pv_str_fixed(p->out, x[i], 1);
         raw(p, "\" cy=\"");
         pv_str_fixed(p->out, STRIP_MIDDLE + y[i], 1);
@@ -322,8 +345,9 @@ void page_results(struct page *p)
         strip_plot(p, m);
         raw(p, "</div>\n");
     }
-    raw(p, "</div>\n<p class=\"note\">A dot is a case and leads to it; the five worst of each metric are orange. "
-           "Line: mean. Dashed: median.</p>\n");
+    raw(p, "</div>\n<p class=\"note\">A dot is a case and leads to it");
+    raw(p, r->num_cases > NUM_WORST ? "; the five worst of each metric are orange. " : ". ");
+    raw(p, "Line: mean. Dashed: median.</p>\n");
     case_table(p);
     raw(p, "</section>\n");
 }
@@ -332,7 +356,7 @@ void page_results(struct page *p)
 
 static void layer(struct page *p, const char *class, const struct pv_image *im)
 {
-    if (!im->pixels)
+    if (!pv_image_there(im))
         return;
     pv_str_addf(p->out, "<img class=\"layer %s\" alt=\"\" src=\"", class);
     page_png(p, im);
@@ -343,9 +367,9 @@ static void layers(struct page *p, size_t i, const struct pv_layers *l, const ch
 {
     raw(p, "<img alt=\"");
     page_id(p, p->r->cases[i].id);
-    pv_str_addf(p->out, ": %s%s%s%s\" src=\"", what, l->ref.pixels || l->pred.pixels ? ", outlines of" : "",
-                l->ref.pixels ? " the reference" : "",
-                l->pred.pixels ? l->ref.pixels ? " and the prediction" : " the prediction" : "");
+    bool ref = pv_image_there(&l->ref), pred = pv_image_there(&l->pred);
+    pv_str_addf(p->out, ": %s%s%s%s\" src=\"", what, ref || pred ? ", outlines of" : "", ref ? " the reference" : "",
+                pred ? ref ? " and the prediction" : " the prediction" : "");
     page_png(p, &l->base);
     raw(p, "\"/>");
     layer(p, "ref", &l->ref);
@@ -382,8 +406,9 @@ static void view(struct page *p, size_t i)
     pv_str_addf(p->out, "<section class=\"card view\" id=\"view-%zu\">\n<h3>", i + 1);
     page_id(p, c->id);
     raw(p, "<small>");
+    page_text(p, c->note);
     for (size_t m = 0; m < r->num_metrics; m++) {
-        raw(p, m ? ", " : "");
+        raw(p, m || c->note ? ", " : "");
         page_text(p, r->metrics[m].name);
         raw(p, " ");
         number(p, value(r, i, m), r->metrics[m].decimals);

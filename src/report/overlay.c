@@ -23,6 +23,11 @@ void pv_layers_free(struct pv_layers *l)
     *l = (struct pv_layers){0};
 }
 
+bool pv_layers_pack(struct pv_layers *l)
+{
+    return pv_image_pack(&l->base) && pv_image_pack(&l->ref) && pv_image_pack(&l->pred);
+}
+
 static size_t index_of(const struct pv_overlay *o, const int v[3])
 {
     return ((size_t)v[0] * (size_t)o->size[1] + (size_t)v[1]) * (size_t)o->size[2] + (size_t)v[2];

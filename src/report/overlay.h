@@ -36,6 +36,7 @@ struct pv_layers {
     struct pv_tile tile[PV_MOST_TILES];
 };
 void pv_layers_free(struct pv_layers *l);       /* leaves zeros; NULL safe */
+bool pv_layers_pack(struct pv_layers *l);       /* pv_image_pack() of every layer; for pages only */
 
 /* The middle of the reference (else of the prediction, else of the volume): the centre of gravity, moved to
  * the nearest plane that the object meets, for each axis. */

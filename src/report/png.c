@@ -10,7 +10,7 @@ enum { MOST_SIDE = 32768 };
 
 bool pv_image_make(struct pv_image *im, int w, int h, int channels)
 {
-    *im = (struct pv_image){w, h, channels, NULL};
+    *im = (struct pv_image){.w = w, .h = h, .channels = channels};
     if (channels != 1 && channels != 3 && channels != 4)
         return pv_fail(PV_FAULT_INTERNAL, "an image of %d channels", channels);
     if (w < 1 || h < 1 || w > MOST_SIDE || h > MOST_SIDE)
@@ -29,6 +29,7 @@ void pv_image_free(struct pv_image *im)
     if (!im)
         return;
     pv_free_big(im->pixels);
+    pv_str_free(&im->png);
     *im = (struct pv_image){0};
 }
 
@@ -82,6 +83,10 @@ static bool encode(const struct pv_image *im, struct sink *s, png_structp png, p
 
 bool pv_png_encode(const struct pv_image *im, struct pv_str *out)
 {
+    if (!im->pixels && im->png.len) {
+        pv_str_addn(out, im->png.text, im->png.len);
+        return true;
+    }
     struct sink s = {.out = out};
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &s, on_error, on_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
@@ -90,6 +95,22 @@ bool pv_png_encode(const struct pv_image *im, struct pv_str *out)
     bool ok = info && encode(im, &s, png, info);
     png_destroy_write_struct(&png, &info);
     return ok || pv_fail(PV_FAULT_INTERNAL, "cannot encode a PNG of %d x %d: %s", im->w, im->h, s.why);
+}
+
+bool pv_image_pack(struct pv_image *im)
+{
+    if (!im->pixels)
+        return true;
+    struct pv_str png = {0};
+    bool ok = pv_png_encode(im, &png);
+    if (!ok) {
+        pv_str_free(&png);
+        return false;
+    }
+    pv_free_big(im->pixels);
+    im->pixels = NULL;
+    im->png = png;
+    return true;
 }
 
 bool pv_png_write(const char *path, const struct pv_image *im)

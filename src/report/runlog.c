@@ -235,7 +235,7 @@ void pv_runlog_plots(const struct pv_runlog *log, struct pv_runlog_plots *out)
         }
         struct pv_plot *p = &out->plots[out->num++];
         *p = (struct pv_plot){.title = titles[g], .x_label = "iteration", .whole_x = true, .series = s, .num = num};
-        p->log_y = g == RATES;
+        p->log_y = g == RATES || (g == SECONDS && high > 10 * low);     /* the first steps compile */
         p->x_hi = log->iter[log->num_rows - 1];
         if ((g == LOSS || g == SECONDS) && longest >= 60)
             p->smooth = (int)(longest / 30 < 2000 ? longest / 30 : 2000);
