@@ -9,7 +9,7 @@
 #include "platform/platform.h"
 #include "train/batch.h"
 #include "train/config.h"
-#include "train/infer.h"
+#include "train/score.h"
 
 extern const struct pv_command pv_cmd_evaluate;
 
@@ -60,32 +60,27 @@ static bool set_params(const struct args *a, struct pv_eval_params *ep)
     return true;
 }
 
-static bool write_results(const struct args *a, const struct pv_table *t, const char *folder, const char *stem)
+static bool show_results(const struct args *a, const struct pv_table *t, const char *csv, const char *json)
 {
-    char *csv = pv_asprintf("%s/%s.csv", folder, stem), *json = pv_asprintf("%s/%s.json", folder, stem);
-    bool ok = (pv_mkdirs(folder) || pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", folder, pv_os_error())) &&
-              pv_table_write_csv(t, csv) &&
-              pv_table_write_json(t, json, &(struct pv_table_json){.resamples = 100, .seed = 1});
-    if (ok && a->json) {
+    bool ok = true;
+    if (a->json) {
         char *text;
         size_t n;
         ok = pv_read_file(json, &text, &n);
         if (ok)
             printf("%s\n", text);
         pv_free(text);
-    } else if (ok) {
-        enum pv_metric_id ids[PV_NUM_METRICS];
-        int num = 0;
-        for (int i = 0; i < PV_NUM_METRICS; i++)
-            if (t->params.wanted & 1u << i)
-                ids[num++] = (enum pv_metric_id)i;
-        char *text = pv_table_text(t, ids, num, true);
-        printf("%s\nwritten to %s and %s\n", text, csv, json);
-        pv_free(text);
+        return ok;
     }
-    pv_free(csv);
-    pv_free(json);
-    return ok;
+    enum pv_metric_id ids[PV_NUM_METRICS];
+    int num = 0;
+    for (int i = 0; i < PV_NUM_METRICS; i++)
+        if (t->params.wanted & 1u << i)
+            ids[num++] = (enum pv_metric_id)i;
+    char *text = pv_table_text(t, ids, num, true);
+    printf("%s\nwritten to %s and %s\n", text, csv, json);
+    pv_free(text);
+    return true;
 }
 
 /* ---- files against files ---- */
@@ -134,25 +129,19 @@ static bool score_files(const struct args *a)
     free(names);
     if (ok && t.num_cases == 0)
         ok = pv_fail(PV_FAULT_INPUT, "%s holds no label files (.nii, .nii.gz, .h5)", a->pred);
-    ok = ok && write_results(a, &t, a->out ? a->out : a->pred, "evaluation");
+    const char *folder = a->out ? a->out : a->pred;
+    char *csv = pv_path_join(folder, "evaluation.csv"), *json = pv_path_join(folder, "evaluation.json");
+    ok = ok && (pv_mkdirs(folder) || pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", folder, pv_os_error())) &&
+         pv_table_write_csv(&t, csv) &&
+         pv_table_write_json(&t, json, &(struct pv_table_json){.resamples = 100, .seed = 1}) &&
+         show_results(a, &t, csv, json);
+    pv_free(csv);
+    pv_free(json);
     pv_table_free(&t);
     return ok;
 }
 
 /* ---- a run on a split ---- */
-
-struct saving { const char *folder; bool ok; };
-
-static void save_case(void *user, const struct pv_infer_case *c)
-{
-    struct saving *s = user;
-    char *path = pv_asprintf("%s/%s.nii.gz", s->folder, c->id);
-    struct pv_volume v = *c->volume;
-    v.image = NULL;
-    v.label = (uint8_t *)(uintptr_t)c->label;
-    s->ok = s->ok && pv_volume_write(path, PV_LABEL, &v);
-    pv_free(path);
-}
 
 static bool score_run(const struct args *a)
 {
@@ -180,22 +169,22 @@ static bool score_run(const struct args *a)
         ok = ds && pv_config_eval(m[0]->config, ds->num_classes, &ep) && set_params(a, &ep);
     }
     if (ok) {
-        pv_table_init(&t, &ep, (const char *const *)ds->class_names + 1);
         struct pv_infer_opts o = {.gaussian = -1, .largest = -1, .quiet = a->quiet, .mirror = a->mirror,
                                   .batch = (int)a->batch};
         memcpy(o.stride, a->stride, sizeof o.stride);
-        char *folder = pv_asprintf("%s/%s", a->out ? a->out : m[0]->folder, splits[split]);
-        struct saving s = {folder, true};
-        if (a->save)
-            ok = pv_mkdirs(folder) || pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", folder, pv_os_error());
-        ok = ok && pv_infer_split(m, num, ds, (enum pv_split)split, &o, &ep, &t, a->save ? save_case : NULL, &s) &&
-             s.ok;
-        if (ok && t.num_cases == 0)
-            ok = pv_fail(PV_FAULT_INPUT, "%s: no %s case has a label to compare with", a->data, splits[split]);
-        char *stem = pv_asprintf("evaluation_%s", splits[split]);
-        ok = ok && write_results(a, &t, a->out ? a->out : m[0]->folder, stem);
-        pv_free(stem);
+        const char *out = a->out ? a->out : m[0]->folder;
+        char *folder = pv_path_join(out, splits[split]);
+        char *csv = pv_asprintf("%s/evaluation_%s.csv", out, splits[split]);
+        char *json = pv_asprintf("%s/evaluation_%s.json", out, splits[split]);
+        const struct pv_score s = {.models = m, .num = num, .ds = ds, .split = (enum pv_split)split, .infer = &o,
+                                   .params = &ep, .out = out, .predictions = a->save ? folder : NULL,
+                                   .report = !a->out};
+        ok = pv_score_split(&s, &t) && show_results(a, &t, csv, json);
+        if (ok && s.report && !a->json)
+            printf("pictures and tables in %s/report.html\n", out);
         pv_free(folder);
+        pv_free(csv);
+        pv_free(json);
         pv_table_free(&t);
     }
     for (int i = 0; i < num; i++)

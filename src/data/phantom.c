@@ -4,6 +4,7 @@
 #include "data/phantom.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/base.h"
@@ -223,6 +224,23 @@ static bool write_json(const char *dir, int num_train, int num_test)
     return ok;
 }
 
+static void remove_old(const char *dir)
+{
+    char **names;
+    size_t n;
+    if (!pv_list_dir(dir, &names, &n))
+        return;
+    for (size_t i = 0; i < n; i++) {
+        if (pv_starts(names[i], "phantom_")) {
+            char *path = pv_path_join(dir, names[i]);
+            pv_remove(path);
+            pv_free(path);
+        }
+        free(names[i]);
+    }
+    free(names);
+}
+
 bool pv_phantom_write(const char *dir, int num_train, int num_test, const int size[3], uint64_t seed)
 {
     static const char *const folders[] = {"imagesTr", "labelsTr", "imagesTs", "labelsTs"};
@@ -231,6 +249,7 @@ bool pv_phantom_write(const char *dir, int num_train, int num_test, const int si
     for (size_t i = 0; ok && i < PV_COUNT(folders); i++) {
         char *path = pv_path_join(dir, folders[i]);
         ok = pv_mkdirs(path) || pv_fail(PV_FAULT_INPUT, "cannot make the folder %s: %s", path, pv_os_error());
+        remove_old(path);
         pv_free(path);
     }
     for (int i = 0; ok && i < num_train + num_test; i++) {

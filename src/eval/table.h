@@ -8,6 +8,7 @@
 #ifndef EVAL_TABLE_H
 #define EVAL_TABLE_H
 
+#include "base/json.h"
 #include "eval/metrics.h"
 
 struct pv_table {
@@ -51,6 +52,7 @@ struct pv_table_json {
     int resamples;          /* bootstrap of the mean of each metric over cases; 0: none */
     uint64_t seed;
     double level;           /* of its interval; 0: 0.95 */
+    const pv_json *about;   /* how the predictions were made, for the key "about"; NULL: none. Borrowed */
 };
 /* nnU-Net's summary.json, keys sorted: foreground_mean, mean per class, metric_per_case with reference_file,
  * prediction_file, metrics; per class Dice, IoU, HD95, ... TP, FP, FN, TN, n_pred, n_ref. Added: case, std,

@@ -283,6 +283,8 @@ bool pv_table_write_json(const struct pv_table *t, const char *path, const struc
     pv_json_set(j, "metric_per_case", cases);
     pv_json_set(j, "empty_predictions", empty);
     pv_json_set(j, "settings", settings_json(t, &o));
+    if (o.about)
+        pv_json_set(j, "about", pv_json_copy(o.about));
     if (o.resamples > 0)
         pv_json_set(j, "bootstrap", bootstrap);
     else

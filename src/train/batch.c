@@ -100,6 +100,20 @@ static bool plan_patch(pv_json *config, const pv_dataset *ds)
     return ok;
 }
 
+/* For reports: the data set's name and what its classes and channels are called. */
+static void describe(pv_json *config, const pv_dataset *ds)
+{
+    pv_json *j = pv_json_object(), *classes = pv_json_array(), *channels = pv_json_array();
+    pv_json_set_str(j, "name", ds->name);
+    for (int i = 0; i < ds->num_classes; i++)
+        pv_json_add_str(classes, ds->class_names[i]);
+    for (int i = 0; i < ds->channels; i++)
+        pv_json_add_str(channels, ds->channel_names[i]);
+    pv_json_set(j, "classes", classes);
+    pv_json_set(j, "channels", channels);
+    pv_json_set(config, "dataset", j);
+}
+
 pv_dataset *pv_feed_resolve(pv_json *config, const char *data, const char *lists, bool unlabeled)
 {
     struct pv_dataset_params dp = pv_config_dataset(config, lists);
@@ -109,6 +123,7 @@ pv_dataset *pv_feed_resolve(pv_json *config, const char *data, const char *lists
     pv_json *net = pv_json_get(config, "net"), *d = pv_json_get(config, "data"), *cases;
     pv_json_set_num(net, "classes", ds->num_classes);
     pv_json_set_num(net, "channels", ds->channels);
+    describe(config, ds);
     if (pv_json_get(config, "cases"))
         return ds;
     int n = ds->num_split[PV_TRAIN], nl = 0, nu = 0;

@@ -88,17 +88,41 @@ static bool get_flat(pv_st_file *f, const char *key, pv_tensor *t, bool needed)
     return ok;
 }
 
+static bool is_checkpoint(pv_st_file *f)
+{
+    return (pv_st_meta(f, "steps") && pv_st_meta(f, "method")) ||
+           pv_fail(PV_FAULT_INPUT, "%s is not a checkpoint of protovox (weights alone come in with protovox convert)",
+                   pv_st_path(f));
+}
+
+static void get_info(pv_st_file *f, struct pv_ckpt_info *info)
+{
+    const char *method = pv_st_meta(f, "method"), *device = pv_st_meta(f, "device");
+    *info = (struct pv_ckpt_info){.steps = (int64_t)get_num(f, "steps", 0),
+        .volume_passes = (int64_t)get_num(f, "volume_passes", 0), .seconds = get_num(f, "seconds", 0),
+        .best = get_num(f, "best", -1), .pending = get_num(f, "pending", 0) != 0};
+    snprintf(info->method, sizeof info->method, "%s", method);
+    snprintf(info->device, sizeof info->device, "%s", device ? device : "");
+}
+
+bool pv_ckpt_peek(const char *path, struct pv_ckpt_info *info)
+{
+    pv_st_file *f = pv_st_open(path);
+    bool ok = f && is_checkpoint(f);
+    if (ok)
+        get_info(f, info);
+    pv_st_close(&f);
+    return ok;
+}
+
 bool pv_ckpt_load(struct pv_run *r, const char *path, struct pv_ckpt_info *info)
 {
     pv_st_file *f = pv_st_open(path);
     if (!f)
         return false;
-    bool ok = true;
-    const char *method = pv_st_meta(f, "method"), *device = pv_st_meta(f, "device");
-    if (!pv_st_meta(f, "steps") || !method)
-        ok = pv_fail(PV_FAULT_INPUT, "%s is not a checkpoint of protovox (weights alone come in with protovox convert)",
-                     path);
-    else if (!pv_streq(method, r->method->name))
+    const char *method = pv_st_meta(f, "method");
+    bool ok = is_checkpoint(f);
+    if (ok && !pv_streq(method, r->method->name))
         ok = pv_fail(PV_FAULT_INPUT, "%s is a checkpoint of method %s, this run is %s", path, method,
                      r->method->name);
     ok = ok && pv_st_verify(f);
@@ -119,11 +143,7 @@ bool pv_ckpt_load(struct pv_run *r, const char *path, struct pv_ckpt_info *info)
         pv_free(key);
     }
     if (ok) {
-        *info = (struct pv_ckpt_info){.steps = (int64_t)get_num(f, "steps", 0),
-            .volume_passes = (int64_t)get_num(f, "volume_passes", 0), .seconds = get_num(f, "seconds", 0),
-            .best = get_num(f, "best", -1), .pending = get_num(f, "pending", 0) != 0};
-        snprintf(info->method, sizeof info->method, "%s", method);
-        snprintf(info->device, sizeof info->device, "%s", device ? device : "");
+        get_info(f, info);
         r->volume_passes = info->volume_passes;
     }
     pv_st_close(&f);

@@ -21,5 +21,7 @@ bool pv_ckpt_save(struct pv_run *r, const char *path, const struct pv_ckpt_info 
 /* Restores a run made from the same configuration. Faults: not a checkpoint, damaged (by its checksum), of another
  * method or network. */
 bool pv_ckpt_load(struct pv_run *r, const char *path, struct pv_ckpt_info *info);
+/* What a checkpoint says about itself; reads the header only. */
+bool pv_ckpt_peek(const char *path, struct pv_ckpt_info *info);
 
 #endif

@@ -137,7 +137,7 @@ static bool known_keys(const pv_json *c, const pv_json *base, const char *prefix
     for (size_t i = 0; i < pv_json_count(c); i++) {
         const char *key = pv_json_key_at(c, i);
         static const char *const others[] = {"method", "preset", "version", "cases", "device", "command", "tuning",
-                                             "init"};
+                                             "init", "dataset"};
         bool top = prefix[0] == 0, other = false;
         for (size_t k = 0; top && k < PV_COUNT(others); k++)
             other = other || pv_streq(key, others[k]);

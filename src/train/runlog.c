@@ -16,7 +16,7 @@ struct pv_train_log {
     pv_events *events;
     struct pv_strs cols;        /* without iter */
     bool quiet, tty, line_open, failed;
-    uint64_t last_line_ns;
+    uint64_t opened_ns, last_line_ns, last_flush_ns;
 };
 
 /* ---- log.txt: everything that is logged goes there with the time ---- */
@@ -119,6 +119,7 @@ pv_train_log *pv_train_log_open(const char *dir, int64_t steps, bool quiet)
     pv_train_log *l = pv_new(pv_train_log);
     l->quiet = quiet;
     l->tty = pv_is_tty(stderr);
+    l->opened_ns = l->last_line_ns = l->last_flush_ns = pv_clock_ns();
     l->csv_path = pv_path_join(dir, "metrics.csv");
     l->log_path = pv_path_join(dir, "log.txt");
     bool again = steps > 0 && pv_file_exists(l->csv_path);
@@ -178,37 +179,71 @@ static void duration(double s, char out[32])
         snprintf(out, 32, "%lds", t);
 }
 
+/* A file or a pipe keeps every line: fewer of them the longer a run takes. */
+static uint64_t pause_ns(const pv_train_log *l, uint64_t now)
+{
+    static const uint64_t second = 1000000000ull;
+    if (l->tty)
+        return second / 5;
+    uint64_t age = (now - l->opened_ns) / second;
+    return (age < 300 ? 15 : age < 3600 ? 60 : 300) * second;
+}
+
+enum { BAR = 20, BAR_FROM = 60 };       /* columns */
+
+static void show_line(pv_train_log *l, int64_t done, int64_t total, int width, const char *text)
+{
+    static const char hashes[] = "####################", dots[] = "....................";
+    int full = total > 0 ? (int)(BAR * done / total) : 0;
+    if (!l->tty)
+        fprintf(stderr, "%s\n", text);
+    else if (width >= BAR_FROM)
+        fprintf(stderr, "\r\033[K[%.*s%.*s] %s", full, hashes, BAR - full, dots, text);
+    else
+        fprintf(stderr, "\r\033[K%s", text);
+    l->line_open = l->tty && done < total;
+    if (l->tty && !l->line_open)
+        fprintf(stderr, "\n");
+    fflush(stderr);
+}
+
+/* Adds what fits into `room` columns. */
+static void add_item(struct pv_str *s, int room, const char *item)
+{
+    if (s->len == 0 || s->len + 2 + strlen(item) <= (size_t)room)
+        pv_str_addf(s, "%s%s", s->len ? "  " : "", item);
+}
+
 void pv_train_log_progress(pv_train_log *l, int64_t done, int64_t total, const struct pv_log_row *last,
                            double per_step)
 {
     uint64_t now = pv_clock_ns();
-    uint64_t pause = l->tty ? 200000000ull : 15000000000ull;
-    if (l->quiet || (now - l->last_line_ns < pause && done < total && l->last_line_ns))
+    if (l->csv && now - l->last_flush_ns > 5000000000ull) {     /* for those who watch the file */
+        fflush(l->csv);
+        l->last_flush_ns = now;
+    }
+    if (l->quiet || (done < total && now - l->last_line_ns < pause_ns(l, now)))
         return;
     l->last_line_ns = now;
     struct pv_str s = {0};
-    char left[32];
-    duration(per_step * (double)(total - done), left);
-    pv_str_addf(&s, "%lld/%lld", (long long)done, (long long)total);
-    for (int i = 0; last && i < last->n; i++)
-        if (pv_starts(last->name[i], "loss"))
-            pv_str_addf(&s, "  %s %.4f", last->name[i], last->value[i]);
-    if (per_step > 0)
-        pv_str_addf(&s, "  %.2f s/it  %s left", per_step, left);
-    if (l->tty) {
-        int width = pv_tty_width(stderr);
-        int bar = 20, full = total > 0 ? (int)(bar * done / total) : 0;
-        fprintf(stderr, "\r\033[K[%.*s%.*s] %.*s", full, "####################", bar - full, "....................",
-                width > 30 ? width - 25 : 10, s.text);
-        fflush(stderr);
-        l->line_open = true;
-        if (done >= total) {
-            fprintf(stderr, "\n");
-            l->line_open = false;
-        }
-    } else {
-        fprintf(stderr, "%s\n", s.text);
+    char item[96], left[32];
+    int width = l->tty ? pv_tty_width(stderr) : 1000, room = width - (width >= BAR_FROM ? BAR + 4 : 1);
+    snprintf(item, sizeof item, "%lld/%lld", (long long)done, (long long)total);
+    add_item(&s, room, item);
+    if (per_step > 0) {
+        duration(per_step * (double)(total - done), left);
+        snprintf(item, sizeof item, "%.*f s/it", per_step < 0.995 ? 3 : 2, per_step);
+        add_item(&s, room, item);
+        snprintf(item, sizeof item, "%s left", left);
+        if (done < total)
+            add_item(&s, room, item);
     }
+    for (int i = 0; last && i < last->n; i++) {
+        snprintf(item, sizeof item, "%s %.4f", last->name[i], last->value[i]);
+        if (pv_starts(last->name[i], "loss"))
+            add_item(&s, room, item);
+    }
+    show_line(l, done, total, width, s.text);
     pv_str_free(&s);
 }
 

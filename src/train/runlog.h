@@ -19,7 +19,8 @@ struct pv_log_row {
 /* steps: rows beyond are cut away (resuming); 0 begins anew. quiet: no lines on the terminal. */
 pv_train_log *pv_train_log_open(const char *dir, int64_t steps, bool quiet);
 bool pv_train_log_row(pv_train_log *l, const struct pv_log_row *r);
-/* Shows how far the run is: a line that is rewritten on a terminal, else a line now and then. */
+/* Shows how far the run is: iteration, pace, time left, losses. On a terminal one line that is rewritten and cut to its
+ * width; else a line each 15 s, later each minute and each five. seconds_per_step 0: not known yet. */
 void pv_train_log_progress(pv_train_log *l, int64_t done, int64_t total, const struct pv_log_row *last,
                            double seconds_per_step);
 bool pv_train_log_flush(pv_train_log *l);

@@ -15,6 +15,7 @@
 #include "train/ckpt.h"
 #include "train/config.h"
 #include "train/infer.h"
+#include "train/page.h"
 #include "train/runlog.h"
 #include "train/weights.h"
 
@@ -26,6 +27,8 @@ struct late {
     int n;
     struct pv_run_log logs[PV_MAX_LOGS];
 };
+
+struct mark { int64_t iter; uint64_t ns; };
 
 struct pv_trainer {
     struct pv_train_args a;
@@ -41,12 +44,31 @@ struct pv_trainer {
     double minutes, seconds, best, per_step;
     uint64_t last_save_ns, last_step_ns;
     int64_t last_saved;         /* steps in the checkpoint that --resume would take, -1: there is none */
+    int64_t finished;           /* steps of this session whose logs were read */
+    struct mark mark[2];
     bool diverged, pending;     /* pending: validation was interrupted and is still to be done */
 };
 
 static char *in_run(const pv_trainer *t, const char *name) { return pv_path_join(t->a.out, name); }
 
 /* ---- logs ---- */
+
+/* Seconds per step over the last 50 to 100 that the device has finished: the host runs ahead of it. The first two of a
+ * session compile kernels. */
+static void pace(pv_trainer *t, int64_t iter)
+{
+    enum { WARM_UP = 2, WINDOW = 50 };
+    uint64_t now = pv_clock_ns();
+    int64_t n = ++t->finished - WARM_UP;
+    if (n < 0)
+        return;
+    if (n % WINDOW == 0) {
+        t->mark[0] = n ? t->mark[1] : (struct mark){iter, now};
+        t->mark[1] = (struct mark){iter, now};
+    }
+    if (iter > t->mark[0].iter)
+        t->per_step = (double)(now - t->mark[0].ns) * 1e-9 / (double)(iter - t->mark[0].iter);
+}
 
 static bool pop_late(pv_trainer *t)
 {
@@ -71,6 +93,7 @@ static bool pop_late(pv_trainer *t)
     r->value[r->n++] = l->lr;
     r->name[r->n] = "seconds";
     r->value[r->n++] = l->seconds;
+    pace(t, l->iter);
     memmove(t->late, t->late + 1, sizeof *t->late * (size_t)--t->num_late);
     if (ok && !finite && !t->diverged) {
         t->diverged = true;
@@ -95,7 +118,7 @@ static bool push_late(pv_trainer *t)
     while (ok && t->num_late && (t->num_late == MAX_LATE || late_ready(&t->late[0])))
         ok = pop_late(t);
     struct late *l = &t->late[t->num_late++];
-    *l = (struct late){.iter = r->iter + 1, .lr = pv_run_lr(r), .seconds = t->per_step, .n = r->num_logs};
+    *l = (struct late){.iter = r->iter + 1, .lr = pv_run_lr(r), .n = r->num_logs};
     memcpy(l->logs, r->logs, sizeof r->logs[0] * (size_t)r->num_logs);
     r->num_logs = 0;
     return ok;
@@ -131,6 +154,17 @@ static bool save_due(const pv_trainer *t)
 {
     return (t->every > 0 && t->done % t->every == 0) ||
            (t->minutes > 0 && (double)(pv_clock_ns() - t->last_save_ns) > t->minutes * 60e9);
+}
+
+/* progress.png, and at the end of a session report.html. */
+static bool write_pages(pv_trainer *t, bool report)
+{
+    if (!drain_late(t) || !pv_page_progress(t->a.out))
+        return false;
+    char *path = in_run(t, "report.html");
+    bool ok = !report || pv_page_write(&(struct pv_page){.runs = &t->a.out, .num_runs = 1, .maybe_empty = true}, path);
+    pv_free(path);
+    return ok;
 }
 
 /* ---- validation ---- */
@@ -224,14 +258,21 @@ static enum pv_train_state active_round(pv_trainer *t)
 
 /* ---- opening ---- */
 
-static void remove_leftovers(const char *dir)
+static bool leftover(const char *name, bool overwrite)
+{
+    bool events = pv_starts(name, "events.out.tfevents.") && pv_ends(name, ".protovox");
+    return strstr(name, ".tmp-") || (overwrite && events);
+}
+
+/* Of writers that were killed and, if it is overwritten, of the run that was there. */
+static void remove_leftovers(const char *dir, bool overwrite)
 {
     char **names;
     size_t n;
     if (!pv_list_dir(dir, &names, &n))
         return;
     for (size_t i = 0; i < n; i++) {
-        if (strstr(names[i], ".tmp-")) {
+        if (leftover(names[i], overwrite)) {
             char *path = pv_path_join(dir, names[i]);
             pv_remove(path);
             pv_free(path);
@@ -254,9 +295,11 @@ static bool prepare_folder(pv_trainer *t)
     else if (!pv_mkdirs(t->a.out))
         ok = pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", t->a.out, pv_os_error());
     if (ok && t->a.overwrite && !t->a.resume) {
-        static const char *const old[] = {"latest.safetensors", "final.safetensors", "best.safetensors",
-            "training.json", "progress.png", "report.html", "evaluation_train.csv", "evaluation_train.json",
-            "evaluation_val.csv", "evaluation_val.json", "evaluation_test.csv", "evaluation_test.json"};
+        static const char *const old[] = {     /* results of the old run would pass for the new one's */
+            "latest.safetensors", "final.safetensors", "best.safetensors", "training.json", "metrics.csv",
+            "report.html", "progress.png", "evaluation_test.json", "evaluation_test.csv", "pictures_test.safetensors",
+            "evaluation_val.json", "evaluation_val.csv", "pictures_val.safetensors", "evaluation_train.json",
+            "evaluation_train.csv", "pictures_train.safetensors"};
         for (size_t i = 0; i < PV_COUNT(old); i++) {
             char *path = in_run(t, old[i]);
             pv_remove(path);
@@ -264,7 +307,7 @@ static bool prepare_folder(pv_trainer *t)
         }
     }
     if (ok)
-        remove_leftovers(t->a.out);
+        remove_leftovers(t->a.out, t->a.overwrite && !t->a.resume);
     if (ok && !t->config) {
         t->config = pv_json_read(config);
         ok = t->config && pv_config_check(t->config, config);
@@ -437,6 +480,14 @@ bool pv_trainer_value(const pv_trainer *t, const char *name, double *value, int6
 
 /* ---- stepping ---- */
 
+static double since_last(pv_trainer *t)
+{
+    uint64_t now = pv_clock_ns();
+    double s = (double)(now - t->last_step_ns) * 1e-9;
+    t->last_step_ns = now;
+    return s;
+}
+
 static enum pv_train_state failed(pv_trainer *t)
 {
     say_what_fits(t);
@@ -468,6 +519,7 @@ static enum pv_train_state finish(pv_trainer *t)
         pv_info("%lld iterations done: %s/final.safetensors", (long long)t->done, t->a.out);
     }
     pv_free(latest);
+    ok = ok && write_pages(t, true);
     return ok ? PV_TRAIN_DONE : PV_TRAIN_FAILED;
 }
 
@@ -482,7 +534,7 @@ static enum pv_train_state settle(pv_trainer *t, bool ok)
     if (ok && t->done >= iters && !t->pending)
         return finish(t);
     if (ok && (save_due(t) || stop || enough || late))
-        ok = save(t, "latest.safetensors");
+        ok = save(t, "latest.safetensors") && write_pages(t, stop || enough);
     t->last_step_ns = pv_clock_ns();
     if (!ok)
         return failed(t);
@@ -514,12 +566,14 @@ enum pv_train_state pv_trainer_step(pv_trainer *t)
     if (pv_fault_mine(&text) != PV_FAULT_NONE)
         return PV_TRAIN_FAILED; /* an op refused its input, or the loader stopped */
     bool ok = push_late(t);
+    double s = since_last(t);
+    t->late[t->num_late - 1].seconds = s;
     t->done++;
-    uint64_t now = pv_clock_ns();
-    double s = (double)(now - t->last_step_ns) * 1e-9;
-    t->last_step_ns = now;
+    if (ok && t->done >= r->iters) {    /* the last line shows the last losses */
+        ok = drain_late(t);
+        s += since_last(t);
+    }
     t->seconds += s;
-    t->per_step = t->per_step > 0 ? 0.9 * t->per_step + 0.1 * s : s;
     pv_train_log_progress(t->log, t->done, r->iters, t->last.n ? &t->last : NULL, t->per_step);
     if (t->done == 3)
         pv_dev_cache_save(r->dev);

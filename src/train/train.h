@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Training a method on a data set into a run folder: config.json, log.txt, metrics.csv, TensorBoard events,
  * latest.safetensors, final.safetensors, training.json (what it cost) and, with a validation list,
- * best.safetensors. */
+ * best.safetensors; progress.png with every checkpoint, report.html when training ends or is stopped. */
 #ifndef TRAIN_TRAIN_H
 #define TRAIN_TRAIN_H
 

@@ -65,6 +65,7 @@ static void lesions(void **state)
 static void folder(void **state)
 {
     assert_true(pv_phantom_write(unit_path("ph"), 3, 2, size, 11));
+    assert_true(pv_phantom_write(unit_path("ph"), 5, 1, size, 12) && pv_phantom_write(unit_path("ph"), 3, 2, size, 11));
     pv_dataset *ds = pv_dataset_open(unit_path("ph"), NULL);
     assert_non_null(ds);
     assert_true(ds->num_split[PV_TRAIN] == 3 && ds->num_split[PV_TEST] == 2 && ds->num_classes == 2);
