@@ -3,11 +3,13 @@
 #include "cli/cli.h"
 
 #define COMMANDS(ROW) \
+    ROW(demo) \
     ROW(devices) \
     ROW(selftest) \
     ROW(train) \
     ROW(predict) \
     ROW(evaluate) \
+    ROW(report) \
     ROW(convert) \
     ROW(select) \
     ROW(bench) \
