@@ -1,0 +1,334 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Bad input ends with one clear line that names the file or option and what to do, the right exit code, and nothing
+lost: wrong options, damaged and mismatched data, damaged checkpoints, full disks, folders that cannot be written.
+    bad.py PROTOVOX PHANTOMS DEVICE"""
+import gzip
+import json
+import os
+import shutil
+import struct
+
+from e2e import (Nifti, Process, copy_data, losses, main, metrics, phantoms, refuses, run, same_runs, same_tensors,
+                 steps, write)
+
+USAGE, INPUT, NO_DEVICE = 2, 3, 4
+N = 8
+BASE = ['--preset', 'tiny', '--labeled', 2, '--iters', N, '--quiet', '--set', 'net.filters=4', 'data.prep=none']
+IMAGE, LABEL = 'imagesTr/phantom_000_0000.nii.gz', 'labelsTr/phantom_000.nii.gz'
+
+
+def train(data, out, *more):
+    return ['train', '--data', data, '--out', out] + BASE + list(more)
+
+
+def again(out, *more):
+    return ['train', '--data', 'data', '--out', out, '--resume', '--quiet'] + list(more)
+
+
+def setup():
+    phantoms('data', size='40x40x24')
+    run(*train('data', 'whole'))
+    run(*train('data', 'half', '--stop-after', 4))
+    write('text', 'not a data set\n')
+
+
+def options():
+    t = train('data', 'none')
+    refuses(USAGE, "no command 'trian'", 'did you mean train?', args=['trian'])
+    refuses(USAGE, "no option '--iter'", '--iters', args=t + ['--iter', 5])
+    refuses(USAGE, '--iters', 'whole number', "'five'", args=t + ['--iters', 'five'])
+    refuses(USAGE, '--iters needs a value', args=t + ['--iters'])
+    refuses(USAGE, '--data and --out', args=['train', '--data', 'data'])
+    refuses(USAGE, "no method 'mtt'", 'did you mean mt?', args=t + ['--method', 'mtt'])
+    refuses(USAGE, "no preset 'tinny'", 'did you mean tiny?', args=t + ['--preset', 'tinny'])
+    refuses(USAGE, "no network 'vnett'", 'vnet', args=t + ['--net', 'vnett'])
+    refuses(USAGE, "no setting 'optim.rate'", args=t + ['--set', 'optim.rate=1'])
+    refuses(USAGE, "did you mean optim.lr?", args=t + ['--set', 'optim.lrr=1'])
+    refuses(USAGE, "'optim.lr' must be a number", args=t + ['--set', 'optim.lr=fast'])
+    refuses(USAGE, 'optim.lr is -1', 'from 0', args=t + ['--set', 'optim.lr=-1'])
+    refuses(USAGE, "method sup has no option 'ema'", args=t + ['--set', 'method_options.ema=1'])
+    refuses(USAGE, 'multiples of 16', '30x32x16', '--patch', args=t + ['--patch', '30x32x16'])
+    refuses(USAGE, '--patch', '112x112x80', args=t + ['--patch', '32'])
+    refuses(USAGE, '128x128x128', '40x40x24', 'smaller --patch', args=t + ['--patch', '128x128x128'])
+    refuses(USAGE, '--iters and --batch', args=t + ['--batch', 0])
+    refuses(USAGE, '--limit', 'memory', args=t + ['--limit', 'space=3'])
+    assert 'ref:0' in refuses(USAGE, "no device 'gpu'; known are", args=t + ['--device', 'gpu'])
+    assert 'ref:0' in refuses(NO_DEVICE, "no device 'opencl:9'; known are", args=t + ['--device', 'opencl:9'])
+    refuses(INPUT, '99', 'at most 4', '--labeled', args=t + ['--labeled', 99])
+    refuses(USAGE, '--weights', 'best, final or latest',
+            args=['predict', '--run', 'whole', '--input', 'data/imagesTs', '--out', 'o', '--weights', 'last'])
+    refuses(USAGE, 'xyz', "'up'",
+            args=['predict', '--run', 'whole', '--input', 'data/imagesTs', '--out', 'o', '--mirror', 'up'])
+    refuses(USAGE, 'stride 64', 'at most the patch',
+            args=['predict', '--run', 'whole', '--input', 'data/' + IMAGE, '--out', 'o', '--stride', '64x64x64'])
+    refuses(USAGE, 'train, val or test', "'tset'",
+            args=['evaluate', '--run', 'whole', '--data', 'data', '--split', 'tset'])
+    refuses(USAGE, "'dise'", 'dice', args=['evaluate', '--pred', 'data/labelsTs', '--ref', 'data/labelsTs',
+                                           '--metrics', 'dise'])
+    assert not os.path.exists('none/config.json')
+
+
+def places():
+    t = train('data', 'none')
+    refuses(INPUT, 'no folder nowhere', args=train('nowhere', 'none'))
+    refuses(INPUT, 'data/imagesTr is no data set', 'dataset.json', args=train('data/imagesTr', 'none'))
+    refuses(INPUT, 'text/run cannot be made', 'Not a directory', args=train('data', 'text/run'))
+    refuses(USAGE, 'whole already holds a run', '--resume', '--overwrite', args=train('data', 'whole'))
+    refuses(INPUT, 'nowhere', 'no run to resume', args=['train', '--data', 'data', '--out', 'nowhere', '--resume'])
+    refuses(INPUT, 'nowhere.json', args=t + ['--config', 'nowhere.json'])
+    refuses(INPUT, 'text', 'line 1', args=t + ['--config', 'text'])
+    refuses(INPUT, 'data is not a run folder', 'config.json',
+            args=['predict', '--run', 'data', '--input', 'data/imagesTs', '--out', 'o'])
+    refuses(INPUT, 'text/o cannot be made', args=['predict', '--run', 'whole', '--input', 'data/imagesTs', '--out',
+                                                  'text/o'])
+    refuses(INPUT, 'nowhere.nii.gz', 'No such file',
+            args=['predict', '--run', 'whole', '--input', 'nowhere.nii.gz', '--out', 'o'])
+    refuses(INPUT, 'data/dataset.json', 'unknown kind of file', '.nii.gz',
+            args=['predict', '--run', 'whole', '--input', 'data/dataset.json', '--out', 'o'])
+    refuses(INPUT, 'no val cases', args=['evaluate', '--run', 'whole', '--data', 'data', '--split', 'val'])
+    refuses(INPUT, 'folders of label files', args=['evaluate', '--pred', 'nowhere', '--ref', 'data/labelsTs'])
+    refuses(INPUT, 'has no reference', 'phantom_004',
+            args=['evaluate', '--pred', 'data/labelsTs', '--ref', 'data/labelsTr'])
+    os.makedirs('empty', exist_ok=True)
+    refuses(INPUT, 'empty', 'no label files', args=['evaluate', '--pred', 'empty', '--ref', 'data/labelsTs'])
+
+
+def damage(name, change):
+    """A copy of the data set with one file changed; returns the folder and the file's path."""
+    copy_data('data', 'damaged')
+    path = 'damaged/' + name
+    with open(path, 'rb') as f:
+        raw = f.read()
+    with open(path, 'wb') as f:
+        f.write(change(raw))
+    return path
+
+
+def volumes():
+    def cut(raw):
+        return raw[:len(raw) * 2 // 3]
+
+    def flip(raw):
+        return raw[:len(raw) // 2] + bytes([raw[len(raw) // 2] ^ 0x55]) + raw[len(raw) // 2 + 1:]
+
+    def cut_inside(raw):
+        return gzip.compress(gzip.decompress(raw)[:-1000], 1)
+
+    def nan(raw):
+        v = bytearray(gzip.decompress(raw))
+        v[352 + 4 * 100:352 + 4 * 101] = struct.pack('<f', float('nan'))
+        return gzip.compress(bytes(v), 1)
+
+    def seven(raw):
+        v = bytearray(gzip.decompress(raw))
+        v[352 + 5] = 7
+        return gzip.compress(bytes(v), 1)
+
+    bad = ('damaged', 'ends early', 'get the file again')
+    for name in (IMAGE, LABEL):
+        for change in (cut, flip, cut_inside):
+            path = damage(name, change)
+            text = refuses(INPUT, path, args=train('damaged', 'none'))
+            assert any(b in text for b in bad), text
+    path = damage(IMAGE, lambda raw: b'nothing')
+    refuses(INPUT, path, 'NIfTI', args=train('damaged', 'none'))
+    path = damage(IMAGE, lambda raw: b'')
+    refuses(INPUT, path, args=train('damaged', 'none'))
+    path = damage(IMAGE, nan)
+    refuses(INPUT, path, '1 of', 'NaN', '(20, 2, 0)', 'data.bad_to_zero=true', args=train('damaged', 'none'))
+    text = run(*train('damaged', 'zeroed', '--stop-after', 1, '--set', 'data.bad_to_zero=true'))
+    assert 'warning' in text and path in text, text
+    path = damage(LABEL, seven)
+    refuses(INPUT, path, '7', 'dataset.json', args=train('damaged', 'none'))
+
+    # a label on another grid: other size, other place
+    copy_data('data', 'damaged')
+    n = Nifti([40, 40, 23], [0] * (40 * 40 * 23))
+    n.write('damaged/' + LABEL)
+    refuses(INPUT, LABEL, IMAGE, '40 x 40 x 23', '40 x 40 x 24', 'resample', args=train('damaged', 'none'))
+    n = Nifti.read('data/' + LABEL)
+    n.pixdim, n.quatern, n.sform = [1, 1, 2.5], None, [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 2.5, 0]]
+    n.write('damaged/' + LABEL)
+    refuses(INPUT, LABEL, IMAGE, '2.5', 'data.copy_geometry=true', args=train('damaged', 'none'))
+    run(*train('damaged', 'copied', '--set', 'data.copy_geometry=true', '--stop-after', 1))
+    run(*train('data', 'copied2', '--stop-after', 1))
+    assert losses('copied') == losses('copied2')
+    os.remove('damaged/' + LABEL)
+    refuses(INPUT, 'phantom_000', 'label', args=train('damaged', 'none'))
+    assert not os.path.exists('none/latest.safetensors') and not os.path.exists('none/final.safetensors')
+
+
+def data_sets():
+    copy_data('data', 'damaged')
+    with open('damaged/train.list', 'a') as f:
+        f.write('phantom_00x\n')
+    refuses(INPUT, 'damaged/train.list, line 5', 'phantom_00x', 'did you mean', args=train('damaged', 'none'))
+    write('damaged/train.list', 'phantom_000\nphantom_001\nphantom_004\n')
+    refuses(INPUT, 'damaged/test.list', 'phantom_004', 'also a training case', args=train('damaged', 'none'))
+    write('damaged/train.list', '\n')
+    refuses(INPUT, 'damaged/train.list names no case', args=train('damaged', 'none'))
+    copy_data('data', 'damaged')
+    os.remove('damaged/' + IMAGE)
+    refuses(INPUT, 'train.list', 'phantom_000', args=train('damaged', 'none'))
+    copy_data('data', 'damaged')
+    shutil.rmtree('damaged/labelsTr')
+    refuses(INPUT, 'damaged', 'none of the 4 training cases has a label', 'labelsTr', args=train('damaged', 'none'))
+    copy_data('data', 'damaged')
+    write('damaged/dataset.json', '{"labels": ')
+    refuses(INPUT, 'damaged/dataset.json', args=train('damaged', 'none'))
+    write('damaged/dataset.json', '{"channel_names": {"0": "MRI"}, "labels": {"background": 0}, '
+                                  '"file_ending": ".nii.gz"}')
+    refuses(INPUT, 'damaged/dataset.json', 'labels', args=train('damaged', 'none'))
+
+
+def one_bad_file_of_many():
+    copy_data('data', 'damaged')
+    os.makedirs('in', exist_ok=True)
+    for i in range(3):
+        shutil.copy(f'data/imagesTr/phantom_00{i}_0000.nii.gz', f'in/scan_200{i}.nii.gz')
+    with open('in/scan_2001.nii.gz', 'r+b') as f:
+        f.truncate(1000)
+    refuses(INPUT, 'in/scan_2001.nii.gz', '1 of 3 files', lines=2,
+            args=['predict', '--run', 'whole', '--input', 'in', '--out', 'labelled'])
+    assert sorted(os.listdir('labelled')) == ['scan_2000.nii.gz', 'scan_2002.nii.gz']
+    refuses(USAGE, 'in/scan_2000.nii.gz', 'another --out',
+            args=['predict', '--run', 'whole', '--input', 'in/scan_2000.nii.gz', '--out', './in', '--overwrite'])
+    os.makedirs('in2', exist_ok=True)
+    shutil.copy('in/scan_2000.nii.gz', 'in2')
+    refuses(USAGE, 'two inputs are named scan_2000',
+            args=['predict', '--run', 'whole', '--input', 'in/scan_2000.nii.gz', 'in2', '--out', 'o'])
+
+
+def checkpoints():
+    latest = 'run/latest.safetensors'
+
+    def damaged(change):
+        copy_data('half', 'run')
+        with open(latest, 'rb') as f:
+            raw = f.read()
+        with open(latest, 'wb') as f:
+            f.write(change(raw))
+
+    def bit(raw):
+        return raw[:-5] + bytes([raw[-5] ^ 1]) + raw[-4:]
+
+    def predicts(*words):
+        refuses(INPUT, latest, *words, args=['predict', '--run', 'run', '--input', 'data/imagesTs', '--out', 'o'])
+
+    for change, word in ((lambda raw: raw[:len(raw) // 2], 'incomplete'), (bit, 'checksum'),
+                         (lambda raw: b'\xff' * 8 + raw[8:], 'impossible'), (lambda raw: b'', 'shorter')):
+        damaged(change)
+        refuses(INPUT, latest, word, 'remove it', 'begins anew', args=again('run'))
+        predicts(word)
+    shutil.copy('half/latest.safetensors', 'run/best.safetensors')
+    refuses(INPUT, latest, 'shorter', 'goes on from run/best.safetensors', args=again('run'))
+    os.remove(latest)
+    run(*again('run'), says=['4 iterations are done already'])
+    os.remove('run/best.safetensors')
+    same_runs('whole', 'run')
+
+    run(*train('data', 'mt', '--method', 'mt', '--stop-after', 1))
+    run(*train('data', 'wide', '--set', 'net.filters=5', '--stop-after', 1))
+    copy_data('half', 'run')
+    shutil.copy('mt/latest.safetensors', latest)
+    refuses(INPUT, latest, 'method mt', 'this run is sup', args=again('run'))
+    predicts('method mt')
+    shutil.copy('wide/latest.safetensors', latest)
+    refuses(INPUT, latest, 'another network', 'put the right file back', args=again('run'))
+    predicts('another network')
+    copy_data('half', 'run')
+    os.remove('run/config.json')
+    refuses(INPUT, 'run', 'config.json', args=again('run'))
+    write('run/config.json', '{"method": "sup", ')
+    refuses(INPUT, 'run/config.json', args=again('run'))
+    with open('half/config.json') as f:
+        config = json.load(f)
+    config['cases']['labeled'][0] = 'phantom_777'
+    with open('run/config.json', 'w') as f:
+        json.dump(config, f)
+    refuses(INPUT, 'phantom_777', 'config.json', args=again('run'))
+    os.remove('run/config.json')
+    os.remove(latest)
+    refuses(INPUT, 'run', 'config.json', args=['predict', '--run', 'run', '--input', 'data/imagesTs', '--out', 'o'])
+
+
+def full_disk():
+    """No file may become larger than a checkpoint's half: the run ends, what it had stays, and it goes on later."""
+    import resource
+    size = os.path.getsize('half/latest.safetensors') // 2
+
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    copy_data('half', 'run')
+    refuses(INPUT, 'run/latest.safetensors', 'File too large', args=again('run', '--stop-after', 6), before=small_files)
+    assert steps('run/latest.safetensors') == 4 and not [n for n in os.listdir('run') if '.tmp-' in n]
+    same_tensors('half/latest.safetensors', 'run/latest.safetensors')
+    text = refuses(INPUT, 'run/final.safetensors', args=again('run'), before=small_files)
+    assert 'nothing before iteration 4 is lost' in text, text
+    run(*again('run'))
+    same_runs('whole', 'run')
+
+    def no_config():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    refuses(INPUT, 'tight', 'File too large', args=train('data', 'tight'), before=no_config)
+    copy_data('half', 'run')
+
+    def one_row():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
+    refuses(INPUT, 'run', 'File too large', args=again('run'), before=one_row)
+    run(*again('run'))
+    same_runs('whole', 'run')
+
+
+def full_tmpfs():
+    """The same on a file system without room, where this may be mounted."""
+    size = os.path.getsize('half/latest.safetensors') * 3 // 2
+    os.makedirs('disk', exist_ok=True)
+    if os.system(f'mount -t tmpfs -o size={size} tmpfs disk 2>mount.txt') != 0:
+        print('        left out: no tmpfs can be mounted here')
+        return
+    try:
+        shutil.copytree('half', 'disk/run')
+        text = refuses(INPUT, 'disk/run/latest.safetensors', 'No space left', 'needed', 'make room',
+                       args=again('disk/run', '--stop-after', 6))
+        assert 'goes on from there' in text, text
+        assert steps('disk/run/latest.safetensors') == 4
+        copy_data('disk/run', 'run')
+    finally:
+        os.system('umount disk')
+    run(*again('run'))
+    same_runs('whole', 'run')
+
+
+def memory():
+    """Lack of device memory says what would fit; where little is missing, it does fit."""
+    def little(args, start, step):
+        """What is said just below the least memory that suffices, and that limit."""
+        last = None
+        for mib in range(start, 300, step):
+            p = Process(args + ['--limit', f'memory={mib}M'])
+            code = p.wait()
+            if code == 0:
+                return last
+            errors = [e for e in p.text().split('\n') if e.startswith('error: ')]
+            assert code == NO_DEVICE and len(errors) == 2 and 'out of device memory' in errors[0], p.text()
+            last = errors[1], ['--limit', f'memory={mib}M']
+        raise AssertionError(f'300 MiB do not suffice: {args}')
+
+    t = train('data', 'mem', '--overwrite', '--stop-after', 1)
+    refuses(NO_DEVICE, 'out of device memory', 'a network of this size', '--set net.filters=2', lines=2,
+            args=t + ['--limit', 'memory=4M'])
+    said, limit = little(t, 16, 8)
+    assert 'batches of this size' in said and said.endswith('try --batch 1 or --patch 16x16x16 or --set net.filters=2')
+    run(*t, '--batch', 1, *limit)
+    run(*t, '--patch', '16x16x16', *limit)
+    p = ['predict', '--run', 'whole', '--input', 'data/imagesTs', '--out', 'mem-labels', '--overwrite']
+    refuses(NO_DEVICE, 'does not hold the network of whole', '--device', lines=2, args=p + ['--limit', 'memory=1M'])
+    said, limit = little(p, 4, 2)
+    assert '4 windows of 32x32x16' in said and said.endswith('try --batch 1'), said
+    run(*p, '--batch', 1, *limit)
+
+
+main([setup, options, places, volumes, data_sets, one_bad_file_of_many, checkpoints, full_disk, full_tmpfs, memory])
