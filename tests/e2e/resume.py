@@ -150,6 +150,19 @@ def signals():
         same_runs(f'{method}-whole', out)
 
 
+def signals_at_the_start():
+    """Before there is anything to lose: no checkpoint or a good one, no hang, and the same command works again."""
+    for i, wait in enumerate((0.03, 0.1, 0.3)):
+        p = Process(train('sup', f'sup-early{i}', *every(0)))
+        p.until(after(wait))
+        p.send(signal.SIGTERM)
+        code = p.wait()
+        assert code in (130, -signal.SIGTERM), f'{code}: {p.text()}'
+    out = 'sup-early2'
+    run(*again(out) if os.path.exists(out + '/config.json') else train('sup', out, *every(0)))
+    same_runs('sup-whole', out)
+
+
 def stop_after():
     for method in METHODS:
         out = f'{method}-parts'
@@ -220,6 +233,6 @@ def other_settings_are_refused():
 
 TESTS = [never_stopped, killed_at_any_moment, signals]
 if not SMALL:
-    TESTS += [same_seed_same_bits, killed_before_the_first_checkpoint, logs_are_cut_to_the_checkpoint, stop_after,
-              checkpoints_by_time, other_settings_are_refused, validation]
+    TESTS += [same_seed_same_bits, signals_at_the_start, killed_before_the_first_checkpoint,
+              logs_are_cut_to_the_checkpoint, stop_after, checkpoints_by_time, other_settings_are_refused, validation]
 main(TESTS)
