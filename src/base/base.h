@@ -56,6 +56,7 @@ void pv_log(enum pv_log_level level, const char *fmt, ...) PV_PRINTF(2, 3);
 bool pv_debug_on(const char *category);
 void pv_debug(const char *category, const char *fmt, ...) PV_PRINTF(2, 3);
 void pv_log_level_set(enum pv_log_level most);              /* on stderr; default PV_LOG_INFO */
+enum pv_log_level pv_log_level(void);                       /* what was set */
 /* Where lines go besides stderr: one place per `user`, up to eight. NULL removes that user's,
  * (NULL, NULL) all. `fn` is called under a lock with a finished line (no newline); it gets errors,
  * warnings and information whatever the level on stderr, and the debug lines that stderr shows. */

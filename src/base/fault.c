@@ -204,6 +204,14 @@ void pv_log_level_set(enum pv_log_level level)
     leave(entered);
 }
 
+enum pv_log_level pv_log_level(void)
+{
+    bool entered = enter();
+    enum pv_log_level level = most;
+    leave(entered);
+    return level;
+}
+
 void pv_log_sink(void (*fn)(void *user, enum pv_log_level level, const char *line), void *user)
 {
     bool entered = enter();

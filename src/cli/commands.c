@@ -6,6 +6,7 @@
     ROW(demo) \
     ROW(devices) \
     ROW(selftest) \
+    ROW(verify) \
     ROW(train) \
     ROW(predict) \
     ROW(evaluate) \
