@@ -194,3 +194,14 @@ __kernel WG64 void rows_mm(GC(float) x, GC(float) w, GC(float) bias, G(float) ou
     G(float) o = out + a.off[3] + i * a.os + j;
     *o = a.accum ? *o + sum : sum;
 }
+
+/* row_swap: see args/rows.h. One element of dst each. */
+__kernel WG64 void row_swap(GC(float) src, G(float) dst, struct a_rowswap a)
+{
+    const int e = GROUP() * 64 + LOCAL(), v = e % a.v, i = e / a.v % a.ni, j = e / a.v / a.ni % a.nj;
+    const int n = e / a.v / a.ni / a.nj;
+    if (n >= a.n)
+        return;
+    const float x = src[a.off[0] + ((n * a.ni + i) * a.nj + j) * a.v + v];
+    dst[a.off[1] + e] = a.accum ? dst[a.off[1] + e] + x : x;
+}

@@ -12,6 +12,8 @@ WG64
 
 #ifdef ENTRY_rows_mm
 ARGS(a_rowmm)
+#elif defined(ENTRY_row_swap)
+ARGS(a_rowswap)
 #else
 ARGS(a_row)
 #endif
@@ -247,5 +249,19 @@ void main()
     for (int k = 0; k < a.nk; k++)
         sum = fma(x[OFF(0) + i * a.xi + k * a.xk], a.ones != 0 ? 1.0 : w[OFF(1) + j * a.wj + k * a.wk], sum);
     PUT(dst, OFF(3) + i * a.os + j, sum, a.accum);
+}
+#endif
+
+#ifdef ENTRY_row_swap
+BUF_R(0, src)
+BUF_X(1, dst)
+void main()
+{
+    int e = GROUP() * 64 + LOCAL(), v = e % a.v, i = e / a.v % a.ni, j = e / a.v / a.ni % a.nj;
+    int n = e / a.v / a.ni / a.nj;
+    if (n >= a.n)
+        return;
+    float x = src[OFF(0) + ((n * a.ni + i) * a.nj + j) * a.v + v];
+    PUT(dst, OFF(1) + e, x, a.accum);
 }
 #endif

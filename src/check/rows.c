@@ -52,6 +52,13 @@ static void row_linear(struct pv_check *k)
     pv_ck_output(k, "y", pv_row_linear(pv_ck_tape(k), x, w, b, out), 0);
 }
 
+static void row_swap(struct pv_check *k)
+{
+    int a = pv_ck_int(k, 1, 6), b = pv_ck_int(k, 1, 6), n = pv_ck_int(k, 1, 3), v = pv_ck_int(k, 1, 70);
+    pv_tensor *x = pv_ck_input(k, pv_plain(3, n, a * b, (int[]){1, 1, v}), -1, 1, PV_CK_GRAD);
+    pv_ck_output(k, "y", pv_row_swap(pv_ck_tape(k), x, a, b), 0);
+}
+
 /* The factors are drawn on the host: every device has the same. */
 static void drop_path(struct pv_check *k)
 {
@@ -65,6 +72,7 @@ static const struct pv_check_op
     op_norm = {"row_norm", row_norm, CK_PLAIN_FIXED, 2e-6, 4e-6, NULL},
     op_softmax = {"row_softmax", row_softmax, CK_PLAIN_FIXED, 4e-6, 8e-6, NULL},
     op_linear = {"row_linear", row_linear, 4, 2e-6, 4e-6, NULL},
+    op_swap = {"row_swap", row_swap, 0, 0, 2e-7, NULL},
     op_drop = {"drop_path", drop_path, 0, 2e-7, 2e-7, NULL};
 
-const struct pv_check_op *const pv_check_rows[] = {&op_norm, &op_softmax, &op_linear, &op_drop, NULL};
+const struct pv_check_op *const pv_check_rows[] = {&op_norm, &op_softmax, &op_linear, &op_swap, &op_drop, NULL};

@@ -90,7 +90,8 @@ static struct pv_net_config net_config(const pv_json *config)
     const pv_json *n = pv_json_get(config, "net"), *patch = pv_json_path(config, "train.patch");
     struct pv_net_config c = {.dims = (int)pv_json_num(n, "dims", 3), .channels = (int)pv_json_num(n, "channels", 1),
         .classes = (int)pv_json_num(n, "classes", 2), .filters = (int)pv_json_num(n, "filters", 16),
-        .dropout = pv_json_num(n, "dropout", 0.5), .heads = pv_json_flag(n, "heads", false)};
+        .dropout = pv_json_num(n, "dropout", 0.5), .heads = pv_json_flag(n, "heads", false),
+        .prototypes = (int)pv_json_num(n, "prototypes", 0), .scrambled = pv_json_flag(n, "scrambled", false)};
     snprintf(c.name, sizeof c.name, "%s", pv_json_str(n, "name", "vnet"));
     for (int i = 0; i < 3; i++)
         c.patch[i] = (int)pv_json_number_value(pv_json_at(patch, (size_t)i));

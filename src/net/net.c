@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "ops/map.h"
+
 const struct pv_net_kind *pv_net_find(const char *name)
 {
     const char *names[32];
@@ -38,6 +40,9 @@ pv_net *pv_net_new(pv_dev *dev, const struct pv_net_config *c)
         if (c->patch[i] % kind->divisor[i])
             return pv_fail_null(PV_FAULT_USAGE, "%s needs patch sides that are multiples of %d, not %dx%dx%d (--patch)",
                                 kind->name, kind->divisor[i], c->patch[0], c->patch[1], c->patch[2]);
+    if (c->prototypes < 0 || c->prototypes > 64 || (c->prototypes && !kind->crln))
+        return pv_fail_null(PV_FAULT_USAGE, "%s cannot have %d prototypes per class (net.prototypes: up to 64 for "
+                            "vnet, unet3d, unet3d_deconv)", kind->name, c->prototypes);
     pv_net *n = pv_new(pv_net);
     n->kind = kind;
     n->c = *c;
@@ -80,11 +85,33 @@ bool pv_net_forward(pv_net *n, pv_tape *t, pv_tensor *x, int flags, unsigned wan
         if (x->h.s[i] % n->kind->divisor[i])
             return pv_fail(PV_FAULT_USAGE, "%s needs patch sides that are multiples of %d; got %dx%dx%d",
                            n->kind->name, n->kind->divisor[i], x->h.s[0], x->h.s[1], x->h.s[2]);
+    bool cue = n->c.prototypes && want & PV_WANT(PV_FEAT_CUE);
+    for (int i = 0; i < 3 && cue; i++)
+        if (x->h.s[i] != n->c.patch[i])
+            return pv_fail(PV_FAULT_USAGE, "this network was made for patches of %dx%dx%d: its dynamic interaction has "
+                           "weights for every voxel; got %dx%dx%d", n->c.patch[0], n->c.patch[1], n->c.patch[2],
+                           x->h.s[0], x->h.s[1], x->h.s[2]);
     if (!n->kind->forward(n, t, x, flags, want, out) || !out->logits) {
         pv_net_out_free(out);
         return false;
     }
     return true;
+}
+
+pv_tensor *pv_net_rectify(const pv_net *n, pv_tape *t, pv_tensor *logits, pv_tensor *cue)
+{
+    pv_tensor *a = NULL;
+    for (int i = n->p->num - 1; i >= 0 && !a; i--)
+        if (pv_streq(n->p->v[i].name, "op.a"))
+            a = n->p->v[i].t;
+    if (!a)
+        return pv_fail_null(PV_FAULT_INTERNAL, "%s has no rectifier", n->kind->name);
+    pv_tensor *rest = pv_unary(t, PV_SCALE, a, -1, 1);
+    pv_tensor *scaled = pv_binary(t, PV_MUL, cue, rest);
+    pv_tensor *y = pv_binary(t, PV_ADD, logits, scaled);
+    pv_tensor_put(&rest);
+    pv_tensor_put(&scaled);
+    return y;
 }
 
 size_t pv_net_count(const pv_net *n) { return n->p->len; }

@@ -6,7 +6,7 @@
  * for one channel, two classes, 16 filters. The papers initialise with "kaiming_conv". */
 #include <stdio.h>
 
-#include "net/blocks.h"
+#include "net/crln.h"
 #include "ops/resize.h"
 #include "ops/shape.h"
 
@@ -16,6 +16,7 @@ enum { LEVELS = 5 };
 struct unet3d_layers {
     struct net_unit down[LEVELS][2], up[4][2], deconv[4];
     struct pv_conv_layer final, heads[3];
+    struct net_crln crln;
     bool transposed;
 };
 
@@ -29,7 +30,7 @@ static void declare_pair(pv_net *n, struct net_unit u[2], const char *name, int 
     }
 }
 
-static void declare(pv_net *n, bool transposed)
+static bool declare(pv_net *n, bool transposed)
 {
     struct unet3d_layers *l = n->layers;
     char name[64];
@@ -51,19 +52,11 @@ static void declare(pv_net *n, bool transposed)
     }
     l->final = pv_head_declare(n->p, "final", n->c.dims, n->c.filters, n->c.classes, n->c.init);
     net_heads_declare(n, l->heads, "");
+    return net_crln_declare(n, &l->crln);
 }
 
-static bool build_linear(pv_net *n)
-{
-    declare(n, false);
-    return true;
-}
-
-static bool build_deconv(pv_net *n)
-{
-    declare(n, true);
-    return true;
-}
+static bool build_linear(pv_net *n) { return declare(n, false); }
+static bool build_deconv(pv_net *n) { return declare(n, true); }
 
 /* Takes over x. */
 static pv_tensor *pair(pv_net *n, pv_tape *t, const struct net_unit u[2], pv_tensor *x, int flags, bool drop)
@@ -77,9 +70,10 @@ static pv_tensor *pair(pv_net *n, pv_tape *t, const struct net_unit u[2], pv_ten
     return x;
 }
 
-static bool forward(pv_net *n, pv_tape *t, pv_tensor *image, int flags, unsigned want, struct pv_net_out *out)
+static bool forward(pv_net *n, pv_tape *t, pv_tensor *image, int flags, unsigned wanted, struct pv_net_out *out)
 {
     struct unet3d_layers *l = n->layers;
+    unsigned want = net_crln_wants(n, wanted);
     pv_tensor *skip[4], *x = pv_tensor_ref(image);
     for (int i = 0; i < LEVELS; i++) {
         x = pair(n, t, l->down[i], x, flags, i == LEVELS - 1);
@@ -101,15 +95,17 @@ static bool forward(pv_net *n, pv_tape *t, pv_tensor *image, int flags, unsigned
     }
     out->logits = pv_conv_call(t, n->p, &l->final, x);
     pv_tensor_put(&x);
-    return out->logits != NULL;
+    return out->logits && net_crln_forward(n, t, &l->crln, flags, wanted, out);
 }
 
 const struct pv_net_kind pv_net_unet3d = {
     .name = "unet3d", .summary = "3D U-Net with instance norm, trilinear up, concatenated skips", .dims = 3,
     .layers_size = sizeof(struct unet3d_layers), .build = build_linear, .forward = forward, .divisor = {16, 16, 16},
+    .crln = true,
 };
 
 const struct pv_net_kind pv_net_unet3d_deconv = {
     .name = "unet3d_deconv", .summary = "the same with transposed convolutions up (CRLN)", .dims = 3,
     .layers_size = sizeof(struct unet3d_layers), .build = build_deconv, .forward = forward, .divisor = {16, 16, 16},
+    .crln = true,
 };

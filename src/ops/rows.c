@@ -19,6 +19,7 @@ PLAIN_KERNEL(k_soft_fwd, "rows", "row_soft_fwd", "rrw", a_row);
 PLAIN_KERNEL(k_soft_sum, "rows", "row_soft_sum", "rrw", a_row);
 PLAIN_KERNEL(k_soft_bwd, "rows", "row_soft_bwd", "rrrx", a_row);
 static const struct pv_kernel k_peak_end = {"rows", "row_peak_end", "rw", sizeof(struct a_row), {64, 1, 1}, NULL};
+static const struct pv_kernel k_swap = {"rows", "row_swap", "rx", sizeof(struct a_rowswap), {64, 1, 1}, NULL};
 static const struct pv_kernel k_mm = {"rows", "rows_mm", "rrrx", sizeof(struct a_rowmm), {64, 1, 1}, NULL};
 
 static const float row_eps = 1e-5f;
@@ -347,6 +348,50 @@ pv_tensor *pv_row_linear(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, i
     }
     if (y && pv_tape_wants(t, 3, in))
         pv_tape_record(t, "row_linear", linear_backward, b ? 3 : 2, in, 1, &y, NULL, 0);
+    return y;
+}
+
+/* ---- order ---- */
+
+struct swap_aux { int a, b; };
+
+static void swap(pv_tensor *x, pv_tensor *y, int ni, int nj, bool accum)
+{
+    if (pv_is_ref(x)) {
+        ref_row_swap(data(x), data(y), x->h.n, ni, nj, pv_voxels(&x->h), accum);
+        return;
+    }
+    struct a_rowswap a = {.n = x->h.n, .ni = ni, .nj = nj, .v = (int)pv_voxels(&x->h), .accum = accum};
+    struct pv_launch l = {.k = &k_swap, .label = "row swap", .args = &a};
+    pv_bind(&l, 0, x);
+    pv_bind(&l, 1, y);
+    pv_run_items(x->dev, &l, (uint64_t)pv_shape_count(&x->h));
+}
+
+static void swap_backward(pv_tape *t, struct pv_node *n)
+{
+    const struct swap_aux *q = (const struct swap_aux *)n->aux;
+    bool accum;
+    pv_tensor *dx = pv_grad_slot(t, n->in[0], &accum);
+    if (dx)
+        swap(pv_out_grad(n, 0), dx, q->b, q->a, accum);
+}
+
+pv_tensor *pv_row_swap(pv_tape *t, pv_tensor *x, int a, int b)
+{
+    pv_ops_init();
+    if (!pv_op_ready(t, 1, &x))
+        return NULL;
+    if (x->h.layout != PV_PLAIN || x->type != PV_F32 || a < 1 || b < 1 || a * b != x->h.c)
+        return pv_op_bad("row_swap", "%d rows as %d times %d", x->h.c, a, b);
+    pv_tensor *y = pv_tensor_new(t->dev, x->h, PV_F32);
+    if (y && pv_tensor_pin(x)) {
+        swap(x, y, a, b, false);
+        pv_tensor_unpin(x);
+    }
+    struct swap_aux q = {a, b};
+    if (y && pv_tape_wants(t, 1, &x))
+        pv_tape_record(t, "row_swap", swap_backward, 1, &x, 1, &y, &q, sizeof q);
     return y;
 }
 

@@ -20,6 +20,9 @@ pv_tensor *pv_row_softmax(pv_tape *t, pv_tensor *x);
  * Result PLAIN [n][c][1][1][out]. For few, short rows. */
 pv_tensor *pv_row_linear(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int out);
 
+/* Rows of each sample seen as [a][b] become [b][a]: y[n][j * a + i] = x[n][i * b + j]. For few, short rows. */
+pv_tensor *pv_row_swap(pv_tape *t, pv_tensor *x, int a, int b);
+
 /* The factors of `num` drop paths (stochastic depth) for n samples, FLAT [num][n]: base[i] plus 0 with probability p,
  * else 1 / (1 - p). Keyed as dropout (ops/norm.h), every i is a layer, sample n has index 0. Drawn on the host. */
 pv_tensor *pv_drop_path(pv_tape *t, int n, int num, const float *base, float p);

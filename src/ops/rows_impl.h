@@ -16,6 +16,8 @@ void ref_row_norm_bwd(const double *x, const double *dy, const double *gamma, co
                       const struct ref_row_grads *g, const struct row_desc *d);
 void ref_row_softmax(const double *x, double *y, const struct row_desc *d);
 void ref_row_softmax_bwd(const double *y, const double *dy, double *dx, bool accum, const struct row_desc *d);
+/* out[s][j][i] (+)= x[s][i][j], rows of v. */
+void ref_row_swap(const double *x, double *out, int n, int ni, int nj, int64_t v, bool accum);
 /* out[i * os + j] (+)= bias[j] + sum_k x[i * xi + k * xk] w[j * wj + k * wk]; bias, w may be NULL (w: 1). */
 struct row_mm { int ni, nj, nk, xi, xk, wj, wk, os; };
 void ref_row_mm(const double *x, const double *w, const double *bias, double *out, const struct row_mm *m, bool accum);

@@ -202,7 +202,7 @@ bool pv_config_check(const pv_json *c, const char *name)
         {"net.dropout", 0, 0.99}, {"net.dims", 2, 3}, {"optim.lr", 0, 1000}, {"optim.momentum", 0, 1},
         {"optim.weight_decay", 0, 10}, {"data.labeled", 0, 1e6}, {"eval.batch", 1, 256},
         {"data.slices", 1, PV_CROSS_MOST}, {"active.rounds", 0, 1000}, {"active.initial", 0, 1e6},
-        {"active.add", 0, 1e6}, {"active.warmup", 0, 1e9}, {"active.every", 1, 1e9}};
+        {"net.prototypes", 0, 64}, {"active.add", 0, 1e6}, {"active.warmup", 0, 1e9}, {"active.every", 1, 1e9}};
     for (size_t i = 0; ok && i < PV_COUNT(ranges); i++)
         ok = in_range(c, ranges[i].key, ranges[i].lo, ranges[i].hi, name);
     static const char *const shapes[] = {"train.patch", "eval.stride"};

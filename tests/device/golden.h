@@ -31,7 +31,8 @@ void golden_names(pv_st_file *f, const char *name, const pv_net *n);
 /* Norms of all gradients: |a - b| <= tol b + least * largest, because the bias of a convolution in front of a
  * normalisation has a gradient that is zero but for rounding. A parameter without gradient counts as -1. */
 void golden_grad_norms(pv_st_file *f, const char *name, const pv_net *n, double tol, double least);
-/* The first two elements of every running mean and variance. */
+/* The first two elements of every running mean and variance, without the map head of DIM's first level, which is not
+ * computed. */
 void golden_running(pv_st_file *f, const char *name, const pv_net *n, double tol);
 
 #endif

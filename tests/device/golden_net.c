@@ -29,6 +29,10 @@ static const struct golden_case cases[] = {
      {32, 32, 16}, false},
     {"unet3d_deconv", {.name = "unet3d_deconv", .dims = 3, .channels = 1, .classes = 3, .filters = 8}, 2,
      {32, 16, 32}, false},
+    {"vnet_crln", {.name = "vnet", .dims = 3, .channels = 1, .classes = 2, .filters = 8, .prototypes = 4,
+                   .patch = {32, 32, 16}}, 2, {32, 32, 16}, false},
+    {"unet3d_crln", {.name = "unet3d_deconv", .dims = 3, .channels = 1, .classes = 3, .filters = 8, .prototypes = 4,
+                     .scrambled = true, .patch = {32, 16, 32}}, 2, {32, 16, 32}, false},
     {"unet2d", {.name = "unet2d", .dims = 2, .channels = 1, .classes = 4, .filters = 8, .heads = true}, 3,
      {1, 48, 32}, false},
 };
@@ -40,6 +44,11 @@ static void check_count(pv_dev *dev, pv_st_file *f, const struct golden_case *k)
     c.classes = c.dims == 2 ? 4 : 2;
     c.filters = 16;
     c.heads = k->full_heads;
+    if (c.prototypes) {
+        c.prototypes = 16;
+        c.patch[0] = c.patch[1] = 112;
+        c.patch[2] = 80;
+    }
     pv_net *n = pv_net_new(dev, &c);
     double *want = golden_get(f, "count", NULL);
     golden_expect(n && (double)pv_net_count(n) == want[0], "parameters at full size",
@@ -56,7 +65,7 @@ static void compare(pv_st_file *f, const char *name, pv_tensor *t, int most, dou
 }
 
 /* The gradient of output k as the generator makes it. */
-static pv_tensor *given(pv_tensor *out, const int32_t *label, const int ls[3], int k)
+static pv_tensor *given(pv_tensor *out, const int32_t *label, const int ls[3], int k, double times)
 {
     pv_tensor *g = pv_tensor_new(out->dev, out->h, PV_F32);
     int64_t n = pv_shape_count(&out->h), i = 0;
@@ -70,7 +79,7 @@ static pv_tensor *given(pv_tensor *out, const int32_t *label, const int ls[3], i
                         int lx = x * (ls[0] / s[0]), ly = y * (ls[1] / s[1]), lz = z * (ls[2] / s[2]);
                         bool inside = label[((b * ls[0] + lx) * ls[1] + ly) * ls[2] + lz] > 0;
                         double f = (float)golden_counter((uint64_t)i, 3000 + (uint64_t)k);
-                        v[i] = (float)((f / 4 + (inside == (c % 2 == 0) ? 1 : -1)) / (double)n);
+                        v[i] = (float)((f / 4 + (inside == (c % 2 == 0) ? 1 : -1)) * times / (double)n);
                     }
     pv_tensor_write(g, v);
     pv_free(v);
@@ -84,6 +93,10 @@ static void check_outputs(pv_st_file *f, const struct pv_net_out *o, double tol)
     for (int i = 0; i < 3 && o->heads[i]; i++) {
         snprintf(name, sizeof name, "head%d", i);
         compare(f, name, o->heads[i], 500, tol);
+    }
+    if (o->feat[PV_FEAT_CUE]) {
+        compare(f, "rep", o->feat[PV_FEAT_REP], 500, tol);
+        compare(f, "cue", o->feat[PV_FEAT_CUE], 500, tol);
     }
     for (int i = 0; i < 4; i++) {
         snprintf(name, sizeof name, "up%d", i + 1);
@@ -149,10 +162,15 @@ static void run(pv_dev *dev, const struct golden_case *k)
         goto done;
     }
     check_outputs(f, &o, tol.outputs);
-    pv_tensor *outs[4] = {o.logits, o.heads[0], o.heads[1], o.heads[2]}, *grads[4];
-    int num = o.heads[0] ? 4 : 1;
-    for (int i = 0; i < num; i++)
-        grads[i] = given(outs[i], label, k->s, i);
+    pv_tensor *all[6] = {o.logits, o.heads[0], o.heads[1], o.heads[2], o.feat[PV_FEAT_REP], o.feat[PV_FEAT_CUE]};
+    pv_tensor *outs[6], *grads[6];
+    int num = 0;
+    for (int i = 0; i < 6; i++)
+        if (all[i]) {
+            outs[num] = all[i];
+            grads[num] = given(all[i], label, k->s, num, i == 5 ? 100 : 1);
+            num++;
+        }
     pv_backward_from(t, num, outs, grads);
     for (int i = 0; i < num; i++)
         pv_tensor_put(&grads[i]);
@@ -160,8 +178,11 @@ static void run(pv_dev *dev, const struct golden_case *k)
     check_grads(f, n, tol);
     golden_running(f, "running", n, tol.outputs);
     t->recording = false;
-    if (pv_net_forward(n, t, x, 0, 0, &o))
+    bool crln = k->c.prototypes > 0;
+    if (pv_net_forward(n, t, x, 0, crln ? PV_WANT(PV_FEAT_CUE) : 0, &o))
         compare(f, "eval", o.logits, 500, tol.outputs);
+    if (crln)
+        compare(f, "eval_cue", o.feat[PV_FEAT_CUE], 500, tol.outputs);
     pv_net_out_free(&o);
 done:
     golden_failures += pv_dev_failed(dev);

@@ -3,12 +3,13 @@
 """Writes net_NAME.safetensors for every case of CASES: a small network (torchnets.py) in float64, one forward pass in
 training mode, a backward pass from given gradients of its outputs, one forward pass in evaluation mode.
 
-Holds the names of the parameters, their number at full size, samples of logits, heads and features, norms of all
-gradients and samples of every eighth, running statistics, samples of the logits in evaluation. Channel c of output k
-has the gradient (counter(3000 + k) / 4 + s) / number of elements, s = (-1)^c where the label is not 0, -(-1)^c where
-it is; coarser outputs take the label at every so many-th voxel. `fp32` says how far PyTorch in fp32 is from that:
-largest relative difference of a gradient's norm, of a sampled gradient (of its largest value), of the outputs.
-Needs torch, numpy and safetensors.
+Holds the names of the parameters, their number at full size, samples of logits, heads, features, CRLN's representation
+and cue, norms of all gradients and samples of every eighth, running statistics, samples of the logits in evaluation.
+Channel c of output k has the gradient (counter(3000 + k) / 4 + s) / number of elements, s = (-1)^c where the label is
+not 0, -(-1)^c where it is; coarser outputs take the label at every so many-th voxel; CRLN's rep and cue are the last
+outputs, the cue's gradient is 100 times that, because little of it reaches the queries. `fp32` says how far PyTorch in
+fp32 is from that: largest relative difference of a gradient's norm, of a sampled gradient (of its largest value), of
+the outputs. Needs torch, numpy and safetensors.
 
 usage: make_nets.py FOLDER [NAME...]
 """
@@ -28,6 +29,11 @@ CASES = {
     'resvnet': ('resvnet', dict(filters=8, classes=3, channels=2), 2, (32, 32, 16), {}),
     'unet3d': ('unet3d', dict(filters=8, classes=2, heads=True), 2, (32, 32, 16), {}),
     'unet3d_deconv': ('unet3d', dict(filters=8, classes=3, deconv=True), 2, (32, 16, 32), dict(deconv=True)),
+    'vnet_crln': ('vnet', dict(filters=8, classes=2, prototypes=4, size=(32, 32, 16)), 2, (32, 32, 16),
+                  dict(prototypes=16, size=(112, 112, 80))),
+    'unet3d_crln': ('unet3d', dict(filters=8, classes=3, deconv=True, prototypes=4, size=(32, 16, 32),
+                                   scrambled=True), 2, (32, 16, 32),
+                    dict(deconv=True, prototypes=16, size=(112, 112, 80))),
     'unet2d': ('unet2d', dict(filters=8, classes=4, heads=True), 3, (48, 32), {}),
 }
 
@@ -39,13 +45,13 @@ def sample(t, most=500):
     return v[::max(1, -(-v.size // most))].astype(np.float32)
 
 
-def given(out, label, k):
+def given(out, label, k, times=1):
     """Float32 numbers."""
     step = [a // b for a, b in zip(label.shape[1:], out.shape[2:])]
     inside = (label[(slice(None),) + tuple(slice(None, None, f) for f in step)] > 0).numpy()[:, None]
     c = np.arange(out.shape[1]).reshape((1, -1) + (1,) * len(step))
     s = np.where(inside, 1.0, -1.0) * np.where(c % 2 == 0, 1.0, -1.0)
-    v = (torchnets.field(tuple(out.shape), 3000 + k).numpy() / 4 + s) / out.numel()
+    v = (torchnets.field(tuple(out.shape), 3000 + k).numpy() / 4 + s) * times / out.numel()
     return torch.from_numpy(np.float32(v)).to(out.dtype)
 
 
@@ -55,17 +61,24 @@ def passes(net, image, label):
     outputs = [result.logits] + result.heads
     for i, h in enumerate(result.heads):
         out[f'head{i}'] = sample(h)
+    if hasattr(result, 'cue'):
+        outputs += [result.rep, result.cue]
+        out['rep'], out['cue'] = sample(result.rep), sample(result.cue)
     for i in range(4):
         out[f'up{i + 1}'] = sample(result.feat[f'up{i + 1}'])
         out[f'dec{i + 1}'] = sample(result.feat[f'dec{i + 1}'])
-    torch.autograd.backward(outputs, [given(o, label, k) for k, o in enumerate(outputs)])
+    times = [100 if o is getattr(result, 'cue', None) else 1 for o in outputs]
+    torch.autograd.backward(outputs, [given(o, label, k, times[k]) for k, o in enumerate(outputs)])
     norms = np.array([-1 if p.grad is None else p.grad.double().norm().item() for p in net.parameters()])
     out['grad_norms'] = norms
     for i, p in enumerate(net.parameters()):
         if i % 8 == 0 and norms[i] > 1e-3 * norms.max():
             out[f'grad{i}'] = sample(p.grad, 100)
     out['running'] = torchnets.running(net)
-    out['eval'] = sample(net.eval()(image).logits)
+    result = net.eval()(image)
+    out['eval'] = sample(result.logits)
+    if hasattr(result, 'cue'):
+        out['eval_cue'] = sample(result.cue)
     return out
 
 

@@ -7,9 +7,11 @@ that golden files hold results only. Import from a generator in this folder:
 
     net = torchnets.make('vnet', filters=8, classes=2, heads=True)   # float64, filled
     image, label = torchnets.batch(step, n=2, size=(32, 32, 32), classes=2)
+    # prototypes=16, size=(32, 32, 32): CRLN's heads, out.rep and out.cue
     out = net(image)        # out.logits, out.heads (1/8, 1/4, 1/2), out.feat['up1'..'up4', 'dec1'..'dec4']
 """
 import math
+from collections import OrderedDict
 from types import SimpleNamespace
 
 import numpy as np
@@ -78,9 +80,10 @@ def batch(step, n=2, size=(32, 32, 32), classes=2, channels=1):
 
 
 def running(net):
-    """The first two entries of every running mean and variance, in the order of the state dict."""
-    return np.concatenate([b.detach().numpy().reshape(-1)[:2] for n, b in net.named_buffers() if 'running' in n]
-                          or [np.zeros(0)])
+    """The first two entries of every running mean and variance, in the order of the state dict. Without the map head
+    of DIM's first level, whose result nothing uses: the C code does not compute it."""
+    return np.concatenate([b.detach().numpy().reshape(-1)[:2] for n, b in net.named_buffers()
+                           if 'running' in n and 'attn_convs0.0' not in n] or [np.zeros(0)])
 
 
 def count(net):
@@ -95,6 +98,116 @@ def make(name, **options):
 
 def results(logits, feat, heads=()):
     return SimpleNamespace(logits=logits, feat=feat, heads=list(heads))
+
+
+# ---- CRLN's heads (methods.md 4.1) ----
+
+class Mlp(nn.Module):
+    def __init__(self, d):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(d, 4 * d), nn.Linear(4 * d, d)
+
+    def forward(self, x):
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class PairAttention(nn.Module):
+    """Queries [B, C, R, d] on tokens [B, N, d]: their update and the scores [B, C, R, N]."""
+
+    def __init__(self, d):
+        super().__init__()
+        self.fc_q, self.fc_kv, self.proj = nn.Linear(d, d), nn.Linear(d, 2 * d), nn.Linear(d, d)
+
+    def forward(self, q, tokens, scrambled):
+        q = self.fc_q(q)
+        if scrambled:       # the public code's reshape: the flat list of rows is cut into [R, C]
+            b, c, r, d = q.shape
+            q = q.reshape(b, r, c, d).transpose(1, 2)
+        key, value = self.fc_kv(tokens).chunk(2, -1)
+        scores = torch.einsum('bcrd,bnd->bcrn', q, key) / math.sqrt(q.shape[-1])
+        return self.proj(torch.einsum('bcrn,bnd->bcrd', scores.softmax(-1), value)), scores
+
+
+class Pairwise(nn.Module):
+    """Without DropPath: q and the scores are doubled where the public code adds DropPath(x) to x."""
+
+    def __init__(self, d, voxels):
+        super().__init__()
+        self.norm1, self.norm1_query = nn.LayerNorm(d), nn.LayerNorm(d)
+        self.attn = PairAttention(d)
+        self.norm2 = nn.LayerNorm(d)
+        self.mlp = Mlp(d)
+        self.norm3 = nn.LayerNorm(voxels)
+
+    def forward(self, q, tokens, scrambled):
+        q, scores = self.attn(self.norm1_query(q), self.norm1(tokens), scrambled)
+        q = 2 * q
+        scores = 2 * scores
+        return q + self.mlp(self.norm2(q)), scores + self.norm3(scores)
+
+
+class Separable(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.block = nn.Sequential(OrderedDict(
+            depthwise=nn.Conv3d(c, c, 3, padding=1, groups=c, bias=False), bn_depth=nn.BatchNorm3d(c),
+            relu1=nn.ReLU(), pointwise=nn.Conv3d(c, c, 1, bias=False), bn_point=nn.BatchNorm3d(c), relu2=nn.ReLU()))
+
+    def forward(self, x):
+        return self.block(x)
+
+
+class Dynamic(nn.Module):
+    """Dynamic interaction on the maps at 1/4 and 1/2: the rectification cue [B, C, X, Y, Z]."""
+
+    def __init__(self, filters, classes, prototypes, size):
+        super().__init__()
+        dims = (4 * filters, 2 * filters)
+        self.proj_layers = nn.ModuleList([nn.Conv3d(d, d, 1) for d in dims])
+        self.norm_layers = nn.ModuleList([nn.LayerNorm(d) for d in dims])
+        self.pairwise_interaction = nn.ModuleList(
+            [Pairwise(d, math.prod(s // f for s in size)) for d, f in zip(dims, (4, 2))])
+        self.attn_convs0 = nn.ModuleList([Separable(prototypes) for _ in dims])
+        self.attn_convs1 = nn.ModuleList([nn.Conv3d(prototypes, 1, 1) for _ in dims])
+        self.query_convs = nn.ModuleList([nn.Conv2d(d, dims[1], 1) for d in dims])
+        self.class_prototype = nn.Parameter(torch.zeros(1, classes, prototypes, dims[0]))
+        self.block_1 = Step(nn.ConvTranspose3d(classes, classes, 2, stride=2), nn.ReLU())
+
+    def forward(self, feats, scrambled):
+        q = self.class_prototype.expand(feats[0].shape[0], -1, -1, -1)
+        for i, x in enumerate(feats):
+            tokens = self.norm_layers[i](self.proj_layers[i](x).flatten(2).transpose(1, 2))
+            q, scores = self.pairwise_interaction[i](q, tokens, scrambled)
+            b, c, r, _ = scores.shape
+            maps = self.attn_convs0[i](scores.reshape((b * c, r) + x.shape[2:]))
+            cue = self.attn_convs1[i](maps).reshape((b, c) + x.shape[2:])
+            q = self.query_convs[i](q.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return self.block_1(cue)
+
+
+class Rectifier(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Parameter(torch.zeros(1))
+
+
+class CrlnHeads:
+    """Mixed into networks: modules representation, dynamic, op; results get rep and cue."""
+
+    def add_crln(self, filters, classes, prototypes, size, scrambled):
+        self.prototypes, self.scrambled = prototypes, scrambled
+        if prototypes:
+            self.representation = nn.Sequential(
+                nn.Conv3d(filters, prototypes, 3, padding=1, bias=False), nn.BatchNorm3d(prototypes), nn.ReLU(),
+                nn.Conv3d(prototypes, prototypes, 1))
+            self.dynamic = Dynamic(filters, classes, prototypes, size)
+            self.op = Rectifier()
+
+    def crln(self, out):
+        if self.prototypes:
+            out.rep = self.representation(out.feat['dec4'])
+            out.cue = self.dynamic([out.feat['dec2'], out.feat['dec3']], self.scrambled)
+        return out
 
 
 # ---- V-Net (methods.md 1.1) ----
@@ -155,8 +268,8 @@ class VDecoder(nn.Module):
         return results(self.out_conv(y), feat, heads)
 
 
-class VNet(VDecoder):
-    def __init__(self, filters=16, classes=2, channels=1, heads=False):
+class VNet(VDecoder, CrlnHeads):
+    def __init__(self, filters=16, classes=2, channels=1, heads=False, prototypes=0, size=None, scrambled=False):
         super().__init__()
         for i, (w, n) in enumerate(zip(('one', 'two', 'three', 'four'), (1, 2, 3, 3))):
             c = filters << i
@@ -164,6 +277,7 @@ class VNet(VDecoder):
             setattr(self, f'block_{w}_dw', down(c, 2 * c))
         self.block_five = convs(3, filters * 16, filters * 16)
         self.add_decoder(filters, classes, heads)
+        self.add_crln(filters, classes, prototypes, size, scrambled)
 
     def forward(self, x):
         x1 = self.block_one(x)
@@ -171,7 +285,7 @@ class VNet(VDecoder):
         x3 = self.block_three(self.block_two_dw(x2))
         x4 = self.block_four(self.block_three_dw(x3))
         x5 = self.block_five(self.block_four_dw(x4))
-        return self.decode(x1, x2, x3, x4, x5)
+        return self.crln(self.decode(x1, x2, x3, x4, x5))
 
 
 # ---- ResNet34-style encoder (methods.md 1.2) ----
@@ -249,8 +363,9 @@ class Up3D(nn.Module):
         return x, self.conv(x)
 
 
-class UNet3D(nn.Module):
-    def __init__(self, filters=16, classes=2, channels=1, deconv=False, heads=False):
+class UNet3D(nn.Module, CrlnHeads):
+    def __init__(self, filters=16, classes=2, channels=1, deconv=False, heads=False, prototypes=0, size=None,
+                 scrambled=False):
         super().__init__()
         f = [filters << i for i in range(5)]
         for i in range(4):
@@ -262,6 +377,7 @@ class UNet3D(nn.Module):
         for i in range(3 if heads else 0):
             setattr(self, f'out_conv_ds{i + 1}', nn.Conv3d(f[3 - i], classes, 1))
         self.with_heads = heads
+        self.add_crln(filters, classes, prototypes, size, scrambled)
 
     def forward(self, x):
         skips, feat, heads = [], {}, []
@@ -274,7 +390,7 @@ class UNet3D(nn.Module):
             feat[f'dec{5 - i}'] = x
             if self.with_heads and i > 1:
                 heads.append(getattr(self, f'out_conv_ds{5 - i}')(x))
-        return results(self.final(x), feat, heads)
+        return self.crln(results(self.final(x), feat, heads))
 
 
 # ---- 2D U-Net (methods.md 1.4) ----
@@ -362,6 +478,7 @@ class UNet2D(nn.Module):
 
 if __name__ == '__main__':
     for net, want in ((VNet(), 9448866), (VNet(heads=True), 9449320), (ResVNet(), 17930354), (UNet3D(), 5884050),
-                      (UNet3D(deconv=True), 8235570), (UNet2D(), 1813764)):
+                      (UNet3D(deconv=True), 8235570), (UNet2D(), 1813764),
+                      (VNet(prototypes=16, size=(112, 112, 80)), 9813367)):
         print(type(net).__name__, count(net), want)
         assert count(net) == want

@@ -24,4 +24,10 @@ struct a_rowmm {
     KI32 has_bias, ones, accum;
 };
 
+/* row_swap: dst[n][j][i] (+)= src[n][i][j], rows of v elements, i < ni, j < nj. */
+struct a_rowswap {
+    KU32 off[2];
+    KI32 n, ni, nj, v, accum;
+};
+
 #endif

@@ -104,3 +104,14 @@ void ref_row_mm(const double *x, const double *w, const double *bias, double *ou
             *o = (accum ? *o : 0) + s;
         }
 }
+
+void ref_row_swap(const double *x, double *out, int n, int ni, int nj, int64_t v, bool accum)
+{
+    for (int s = 0; s < n; s++)
+        for (int i = 0; i < ni; i++)
+            for (int j = 0; j < nj; j++)
+                for (int64_t e = 0; e < v; e++) {
+                    double *o = &out[((int64_t)s * ni * nj + j * ni + i) * v + e];
+                    *o = (accum ? *o : 0) + x[((int64_t)s * ni * nj + i * nj + j) * v + e];
+                }
+}
