@@ -31,7 +31,8 @@ extern const struct pv_check_family pv_check_families[];
 enum { PV_CK_GRAD = 1, PV_CK_NO_DY = 2 };
 pv_tape *pv_ck_tape(struct pv_check *k);
 int pv_ck_case(const struct pv_check *k);               /* case number, from 0 */
-bool pv_ck_small(const struct pv_check *k);             /* slow device: sizes of a few voxels and channels */
+bool pv_ck_small(const struct pv_check *k);             /* slow device: few voxels and channels */
+static inline int pv_ck_most(const struct pv_check *k, int most, int small) { return pv_ck_small(k) ? small : most; }
 int pv_ck_int(struct pv_check *k, int lo, int hi);      /* uniform in [lo, hi] */
 double pv_ck_uniform(struct pv_check *k, double lo, double hi);
 /* Random spatial sizes of at most `most` voxels per side (small: 4); with probability a half one side is 1. */

@@ -7,8 +7,8 @@ static void sizes(struct pv_check *k, int dims, int most, int s[3], int *n, int 
 {
     pv_ck_sides(k, dims, most, s);
     *n = pv_ck_int(k, 1, 3);
-    *ci = pv_ck_int(k, 1, 36);      /* 16 rows of a 3x3x3 weight must fit a binding of 64 KiB */
-    *co = pv_ck_int(k, 1, 36);
+    *ci = pv_ck_int(k, 1, pv_ck_most(k, 36, 17));   /* 16 rows of a 3x3x3 weight must fit a binding of 64 KiB */
+    *co = pv_ck_int(k, 1, pv_ck_most(k, 36, 17));
 }
 
 static void conv_case(struct pv_check *k, int ks, int stride, int pad)
@@ -17,7 +17,7 @@ static void conv_case(struct pv_check *k, int ks, int stride, int pad)
     static const int fixed[][6] = {{2, 8, 8, 1, 1, 1}, {1, 3, 17, 3, 2, 3}, {1, 16, 16, 5, 6, 20},
                                    {2, 32, 32, 4, 3, 10}, {1, 16, 32, 3, 8, 7}};
     int n, ci, co, s[3], c = pv_ck_case(k), dims = 3;
-    if (c < (int)PV_COUNT(fixed)) {
+    if (c < (int)PV_COUNT(fixed) && !pv_ck_small(k)) {
         n = fixed[c][0], ci = fixed[c][1], co = fixed[c][2];
         for (int i = 0; i < 3; i++)
             s[i] = fixed[c][3 + i];

@@ -38,7 +38,7 @@ static void gather(struct pv_check *k, enum pv_gather_mode mode)
 {
     struct pv_gather_params p[4];
     int in[3], out[3], dims = draw(k, 12, in), nx = pv_ck_int(k, 1, 3), num = pv_ck_int(k, 1, 4);
-    int c = pv_ck_int(k, 1, 4), big = pv_ck_case(k) == 6 ? 3 : pv_ck_case(k) == 7 ? 2 : 0;
+    int c = pv_ck_int(k, 1, 4), big = pv_ck_small(k) ? 0 : pv_ck_case(k) == 6 ? 3 : pv_ck_case(k) == 7 ? 2 : 0;
     draw(k, 12, out);
     if (big) {      /* more than 64 KiB per channel */
         nx = num = 1;
@@ -78,7 +78,7 @@ static void draw_boxes(struct pv_check *k, int n, int from, const int s[3], stru
 static int shape_of(struct pv_check *k, int s[3])
 {
     int dims = draw(k, 12, s);
-    if (pv_ck_case(k) == 6)
+    if (pv_ck_case(k) == 6 && !pv_ck_small(k))
         s[0] = 30, s[1] = 25, s[2] = 24;
     return dims;
 }

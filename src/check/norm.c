@@ -124,7 +124,7 @@ static void norm_case(struct pv_check *k, enum pv_norm_kind kind, bool train, do
     static const float slopes[] = {0, 0.01f, 1, 0};
     struct maps m = {.p = {.kind = kind, .train = train}};
     int c = pv_ck_case(k), dims = c % 4 == 3 ? 2 : 3, n, ch, s[3];
-    if (c < (int)PV_COUNT(fixed)) {
+    if (c < (int)PV_COUNT(fixed) && !pv_ck_small(k)) {
         n = fixed[c][0], ch = fixed[c][1];
         for (int i = 0; i < 3; i++)
             s[i] = fixed[c][2 + i];
@@ -132,7 +132,7 @@ static void norm_case(struct pv_check *k, enum pv_norm_kind kind, bool train, do
     } else {
         pv_ck_sides(k, dims, 12, s);
         n = pv_ck_int(k, 1, 3);
-        ch = pv_ck_int(k, 2, 40);
+        ch = pv_ck_int(k, 2, pv_ck_most(k, 40, 18));
         if (s[0] * s[1] * s[2] < 16)        /* statistics of a few voxels amplify rounding */
             s[2] += 16;
     }

@@ -19,7 +19,7 @@ static pv_tensor *copy(pv_tensor *src)
 static struct state draw(struct pv_check *k)
 {
     int c = pv_ck_case(k);
-    struct state s = {.all = c == 0 ? 37 : pv_ck_int(k, 1, c % 3 == 2 ? 40000 : 3000)};
+    struct state s = {.all = c == 0 ? 37 : pv_ck_int(k, 1, pv_ck_most(k, c % 3 == 2 ? 40000 : 3000, 700))};
     s.first = pv_ck_int(k, 0, s.all - 1);
     s.n = pv_ck_int(k, 1, s.all - s.first);
     s.w = copy(pv_ck_input(k, pv_flat(s.all), -1, 1, 0));
@@ -82,7 +82,7 @@ static void adam(struct pv_check *k)
 /* alpha 0 must copy even where the teacher holds NaN, as a fresh one does with the poison option. */
 static void ema(struct pv_check *k)
 {
-    int c = pv_ck_case(k), n = c == 0 ? 21 : pv_ck_int(k, 1, c % 3 == 2 ? 40000 : 3000);
+    int c = pv_ck_case(k), n = c == 0 ? 21 : pv_ck_int(k, 1, pv_ck_most(k, c % 3 == 2 ? 40000 : 3000, 700));
     pv_tensor *s = pv_ck_input(k, pv_flat(n), -1, 1, 0);
     pv_tensor *t = c % 2 ? pv_tensor_new(s->dev, s->h, PV_F32) : copy(pv_ck_input(k, pv_flat(n), -1, 1, 0));
     if (c % 2)

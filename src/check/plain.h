@@ -10,17 +10,19 @@ struct ck_size { int dims, n, c, s[3]; };
 /* How many cases of ck_plain_size() are fixed. */
 enum { CK_PLAIN_FIXED = 5 };
 
-/* Case 0 is tiny. Cases 1 and 3 exceed 64 KiB per sample (runs of voxels), case 2 per batch (single samples); 1 and
+/* Small: number 3 still has two chunks. Otherwise case 0 is tiny. Cases 1 and 3 exceed 64 KiB per sample (runs of voxels), case 2 per batch (single samples); 1 and
  * 3 have several chunks of 2048 voxels. Random ones have up to 6 channels, or 32 where they are small. */
 static inline struct ck_size ck_plain_size(struct pv_check *k, int number)
 {
     static const struct ck_size fixed[CK_PLAIN_FIXED] = {{3, 1, 2, {1, 2, 3}}, {3, 2, 2, {20, 23, 27}},
         {3, 3, 4, {9, 13, 14}}, {3, 1, 1, {18, 31, 32}}, {3, 2, 32, {3, 4, 5}}};
+    static const struct ck_size small[CK_PLAIN_FIXED] = {{3, 1, 2, {1, 2, 3}}, {3, 2, 2, {3, 2, 5}},
+        {3, 3, 4, {1, 3, 2}}, {3, 1, 1, {2, 32, 33}}, {3, 2, 32, {2, 1, 2}}};
     if (number < CK_PLAIN_FIXED)
-        return fixed[number];
+        return pv_ck_small(k) ? small[number] : fixed[number];
     struct ck_size z = {.dims = number % 4 == 3 ? 2 : 3, .n = pv_ck_int(k, 1, 3)};
     const bool many = pv_ck_int(k, 0, 3) == 0;
-    z.c = pv_ck_int(k, 1, many ? 32 : 6);
+    z.c = pv_ck_int(k, 1, many ? pv_ck_most(k, 32, 18) : 6);
     pv_ck_sides(k, z.dims, many ? 7 : 13, z.s);
     return z;
 }

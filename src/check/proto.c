@@ -18,13 +18,13 @@ static struct sizes draw(struct pv_check *k)
                                               {3, 2, 33, {5, 6, 7}}};
     int c = pv_ck_case(k);
     struct sizes z = fixed[TINY];
-    if (c < FIXED) {
+    if (c < FIXED && (c == TINY || !pv_ck_small(k))) {
         z = fixed[c];
     } else {
         z.dims = c % 4 == 3 ? 2 : 3;
         pv_ck_sides(k, z.dims, z.dims == 2 ? 30 : 11, z.s);
         z.n = pv_ck_int(k, 1, 3);
-        z.d = c % 3 == 0 ? 16 : pv_ck_int(k, 1, 40);
+        z.d = c % 3 == 0 ? 16 : pv_ck_int(k, 1, pv_ck_most(k, 40, 18));
     }
     return z;
 }
@@ -77,7 +77,7 @@ static void masked_pool_w(struct pv_check *k)
 static void assign(struct pv_check *k)
 {
     struct sizes z = draw(k);
-    int j = pv_ck_case(k) == 0 ? 3 : pv_ck_int(k, 1, 40);
+    int j = pv_ck_case(k) == 0 ? 3 : pv_ck_int(k, 1, pv_ck_most(k, 40, 9));
     pv_tensor *f = features(k, &z, 0), *idx = indices(k, &z, j), *sums, *counts;
     pv_tensor *p = pv_ck_input(k, pv_flat(j * z.d), -1, 1, 0), *moved = pv_tensor_new(p->dev, p->h, PV_F32);
     pv_proto_assign_sums(pv_ck_tape(k), f, idx, j, &sums, &counts);
@@ -206,7 +206,7 @@ static void distance(struct pv_check *k)
 /* Two sets averaged, mixed and compared, as methods do; an absent class in wp, wq in every fourth case each. */
 static void flat(struct pv_check *k)
 {
-    int c = pv_ck_case(k), sets = pv_ck_int(k, 1, 3), num = pv_ck_int(k, 2, 6), m = num * pv_ck_int(k, 1, 40);
+    int c = pv_ck_case(k), sets = pv_ck_int(k, 1, 3), num = pv_ck_int(k, 2, 6), m = num * pv_ck_int(k, 1, pv_ck_most(k, 40, 9));
     pv_tensor *p = pv_ck_input(k, pv_flat(sets * m), -1, 1, PV_CK_GRAD);
     pv_tensor *q = pv_ck_input(k, pv_flat(m), -1, 1, c % 5 == 3 ? 0 : PV_CK_GRAD);
     double vp[6] = {1, c % 4 == 2 ? 0 : 0.5, 3, 4, 5, 6}, vq[6] = {1, c % 4 == 3 ? 0 : 0.5, 3, 4, 5, 6};

@@ -21,7 +21,7 @@ static void run(struct pv_check *k, enum pv_resize mode, bool plain)
     int s[3], c = pv_ck_case(k), dims = c % 4 == 3 ? 2 : 3, most = c == 0 ? 3 : c % 4 == 2 ? 13 : 8;
     pv_ck_sides(k, dims, most, s);
     int n = pv_ck_int(k, 1, 2), ch = c == 0 ? 2 : pv_ck_int(k, 1, plain ? 4 : 20);
-    if (plain && c == 6) {      /* more than 64 KiB per channel */
+    if (plain && c == 6 && !pv_ck_small(k)) {      /* more than 64 KiB per channel */
         n = ch = 1;
         s[0] = 30, s[1] = 25, s[2] = 24;
         most = 31;

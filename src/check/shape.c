@@ -12,14 +12,17 @@ static int draw(struct pv_check *k, int s[3])
     return dims;
 }
 
-static int channels(struct pv_check *k, int most) { return pv_ck_case(k) == 0 ? 3 : pv_ck_int(k, 1, most); }
+static int channels(struct pv_check *k, int most) 
+{
+    return pv_ck_case(k) == 0 ? 3 : pv_ck_int(k, 1, pv_ck_most(k, most, 18));
+}
 
 static void concat(struct pv_check *k)
 {
     static const int fixed[][2] = {{3, 2}, {16, 16}, {32, 5}, {5, 32}, {17, 30}, {15, 1}, {31, 2}};
     int s[3], c = pv_ck_case(k), dims = draw(k, s), n = pv_ck_int(k, 1, 3);
     int ca = pv_ck_int(k, 1, 36), cb = pv_ck_int(k, 1, 36);
-    if (c < (int)PV_COUNT(fixed)) {
+    if (c < (int)PV_COUNT(fixed) && (c < 3 || !pv_ck_small(k))) {
         ca = fixed[c][0];
         cb = fixed[c][1];
     } else if (c % 3 == 0) {

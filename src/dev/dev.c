@@ -159,6 +159,8 @@ pv_dev *pv_dev_open(const char *name, const struct pv_dev_opts *o)
             dev->be = pv_backends[b];
     if (!dev->be->open(dev, index))
         goto error;
+    if (dev->exact)         /* guard zones would hide from it what is behind a buffer */
+        dev->guard_bytes = 0;
     goto done;
 
 error:
