@@ -106,8 +106,9 @@ static void binary_blocked(struct pv_check *k)
 {
     static const enum pv_binary ops[] = {PV_ADD, PV_SUB, PV_MUL, PV_MIN, PV_MAX, PV_MUL};
     const int number = pv_ck_case(k), op = ops[number % 6];
-    struct pv_shape h = number ? pv_blocked(3, 2, 1 + 7 * (number % 4), (int[]){3, number == 1 ? 20 : 6, 9})
-                               : pv_blocked(3, 1, 3, (int[]){1, 2, 1});
+    struct pv_shape h = pv_blocked(3, 2, 1 + 7 * (number % 4), (int[]){3, number == 1 ? 20 : 6, 9});
+    if (number == 0 || pv_ck_small(k))
+        h = pv_blocked(3, 1, 1 + 7 * (number % 4), (int[]){1, 2, 1});
     if (number % 6 == 5)
         pv_ck_loosen(k, SIGNED_SUM);
     pv_tensor *x = operand(k, h, op, false, PV_CK_GRAD);

@@ -179,10 +179,10 @@ static pv_tensor *chain(pv_tensor **x, pv_tensor *y)
 static void norm_chain(struct pv_check *k)
 {
     pv_tape *t = pv_ck_tape(k);
-    int c = pv_ck_case(k), dims = c % 3 == 2 ? 2 : 3, n = pv_ck_int(k, 1, 2), ch = pv_ck_int(k, 2, 20);
-    int s[3] = {dims == 2 ? 1 : 1 + c % 4};
-    s[1] = pv_ck_int(k, 2, 4);
-    s[2] = pv_ck_int(k, 8, 11);
+    int c = pv_ck_case(k), dims = c % 3 == 2 ? 2 : 3, n = pv_ck_int(k, 1, 2);
+    int ch = pv_ck_int(k, 2, pv_ck_most(k, 20, 4)), s[3] = {dims == 2 ? 1 : 1 + c % pv_ck_most(k, 4, 2)};
+    s[1] = pv_ck_int(k, 2, pv_ck_most(k, 4, 2));
+    s[2] = pv_ck_int(k, 8, pv_ck_most(k, 11, 9));
     struct pv_shape h = pv_blocked(dims, n, ch, s);
     enum pv_norm_kind kind = c % 2 ? PV_NORM_INSTANCE : PV_NORM_BATCH;
     pv_tensor *x = pv_ck_input(k, h, -1, 1, PV_CK_GRAD), *r = pv_ck_input(k, h, -1, 1, PV_CK_GRAD);
