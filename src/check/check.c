@@ -275,7 +275,7 @@ static bool run_case(struct pv_check *k, uint64_t seed, bool backward, bool accu
     if (!pv_dev_guard_check(k->tape->dev))
         k->bad = true;
     release(k);
-    return !k->bad && !pv_dev_failed(k->tape->dev);
+    return pv_dev_finish(k->tape->dev) && !k->bad;
 }
 
 static void free_results(struct pv_check *k)

@@ -66,7 +66,8 @@ struct pv_check_opts {
     void *user;
 };
 struct pv_check_result { int passed, failed; };
-/* `dev` must have been opened with guard and poison. Failures are printed with a line that reproduces them. */
+/* `dev` should have been opened with guard and poison (without them it works in longer batches, which is what checkers
+ * of synchronisation need). Failures are printed with a line that reproduces them. */
 struct pv_check_result pv_check_run(pv_dev *dev, const struct pv_check_opts *o);
 
 #endif
