@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a command on one driver, alone in its process: run_on.py DRIVER COMMAND... with DEVICE in the command
-replaced by the device's name. Exits 77 (skipped) with a reason where the driver is missing.
+"""Runs a command on one driver, alone in its process: run_on.py [--finds TEXT] DRIVER COMMAND... with DEVICE in the
+command replaced by the device's name. Exits 77 (skipped) with a reason where the driver is missing.
 
 DRIVERs: pocl, pocl-simt, rusticl, oclgrind, oclgrind-fat, lavapipe, validation (lavapipe under the validation layer
-with synchronisation checks), ref. oclgrind fails if its log is not empty."""
+with synchronisation checks), ref. oclgrind fails if its log is not empty; --finds: if TEXT is not in it."""
 import glob
 import os
 import subprocess
@@ -69,16 +69,24 @@ def setup(driver, env, log):
 
 
 def main():
-    driver, command = sys.argv[1], sys.argv[2:]
+    args = sys.argv[1:]
+    finds = args[1] if args[0] == '--finds' else None
+    driver, command = (args[2], args[3:]) if finds else (args[0], args[1:])
     env = dict(os.environ)
     with tempfile.TemporaryDirectory() as tmp:
         log = os.path.join(tmp, 'log')
         device, more = setup(driver, env, log)
         command = [device if c == 'DEVICE' else c for c in command] + more
         code = subprocess.run(command, env=env).returncode
-        if os.path.exists(log) and os.path.getsize(log):
+        found = ''
+        if os.path.exists(log):
             with open(log) as f:
-                print(f.read()[:4000])
+                found = f.read()
+        print(found[:4000])
+        if finds:
+            print('found' if finds in found else f'Oclgrind did not find: {finds}')
+            code = code or finds not in found
+        elif found:
             print('Oclgrind found errors')
             code = code or 1
     sys.exit(code)

@@ -9,7 +9,7 @@ static void channel_norm(struct pv_check *k)
     static const struct { int n, c, s[3]; } fixed[] = {{1, 3, {1, 2, 2}}, {2, 64, {3, 5, 6}}, {2, 32, {6, 7, 5}},
                                                        {1, 20, {11, 10, 9}}};
     int c = pv_ck_case(k), dims = 3, n, ch, s[3];
-    if (c < (int)PV_COUNT(fixed)) {
+    if (c < (int)PV_COUNT(fixed) && (c == 0 || !pv_ck_small(k))) {
         n = fixed[c].n;
         ch = fixed[c].c;
         for (int i = 0; i < 3; i++)
@@ -17,7 +17,7 @@ static void channel_norm(struct pv_check *k)
     } else {
         dims = c % 4 == 3 ? 2 : 3;
         n = pv_ck_int(k, 1, 3);
-        ch = pv_ck_int(k, 2, pv_ck_small(k) ? 20 : 70);
+        ch = pv_ck_int(k, 2, pv_ck_most(k, 70, 20));
         pv_ck_sides(k, dims, 8, s);
     }
     double off = c % 3 == 1 ? 4 : 0;

@@ -26,7 +26,9 @@ static struct pv_shape some_shape(const struct ck_size *z, int which, bool block
 static struct ck_size size_of(struct pv_check *k, int number, int which)
 {
     struct ck_size z = ck_plain_size(k, number);
-    return which == 2 && number >= CK_PLAIN_FIXED ? (struct ck_size){3, 2, z.c, {2, 7, 5}} : z;
+    if (which == 2 && number >= CK_PLAIN_FIXED)
+        z = (struct ck_size){z.dims, 2, number % 3 ? z.c : 17, {z.dims == 2 ? 1 : 2, pv_ck_most(k, 7, 2), 5}};
+    return z;
 }
 
 static void unary_op(struct pv_check *k)
@@ -109,6 +111,8 @@ static void binary_blocked(struct pv_check *k)
     struct pv_shape h = pv_blocked(3, 2, 1 + 7 * (number % 4), (int[]){3, number == 1 ? 20 : 6, 9});
     if (number == 0 || pv_ck_small(k))
         h = pv_blocked(3, 1, 1 + 7 * (number % 4), (int[]){1, 2, 1});
+    if (number % 4 == 3)
+        h = pv_blocked(2, 2, 19, (int[]){1, pv_ck_most(k, 13, 3), 7});
     if (number % 6 == 5)
         pv_ck_loosen(k, SIGNED_SUM);
     pv_tensor *x = operand(k, h, op, false, PV_CK_GRAD);

@@ -23,6 +23,8 @@ static struct sizes draw(struct pv_check *k)
     } else {
         z.dims = c % 4 == 3 ? 2 : 3;
         pv_ck_sides(k, z.dims, z.dims == 2 ? 30 : 11, z.s);
+        if (c == 5)
+            z.s[1] = 1;
         z.n = pv_ck_int(k, 1, 3);
         z.d = c % 3 == 0 ? 16 : pv_ck_int(k, 1, pv_ck_most(k, 40, 18));
     }

@@ -38,9 +38,9 @@ static void row_softmax(struct pv_check *k)
 static void row_linear(struct pv_check *k)
 {
     static const int fixed[][4] = {{1, 2, 3, 2}, {2, 32, 64, 64}, {2, 32, 32, 128}, {1, 5, 17, 1}};
-    int c = pv_ck_case(k), n = pv_ck_int(k, 1, 3), r = pv_ck_int(k, 1, 40), in = pv_ck_int(k, 1, 70),
-        out = pv_ck_int(k, 1, 70);
-    if (c < (int)PV_COUNT(fixed)) {
+    int c = pv_ck_case(k), n = pv_ck_int(k, 1, 3), most = pv_ck_most(k, 70, 9);
+    int r = pv_ck_int(k, 1, pv_ck_most(k, 40, 5)), in = pv_ck_int(k, 1, most), out = pv_ck_int(k, 1, most);
+    if (c < (int)PV_COUNT(fixed) && !pv_ck_small(k)) {
         n = fixed[c][0];
         r = fixed[c][1];
         in = fixed[c][2];

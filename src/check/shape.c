@@ -14,7 +14,8 @@ static int draw(struct pv_check *k, int s[3])
 
 static int channels(struct pv_check *k, int most) 
 {
-    return pv_ck_case(k) == 0 ? 3 : pv_ck_int(k, 1, pv_ck_most(k, most, 18));
+    int c = pv_ck_case(k);
+    return c == 0 ? 3 : c == 4 ? 17 : pv_ck_int(k, 1, pv_ck_most(k, most, 18));
 }
 
 static void concat(struct pv_check *k)
