@@ -108,7 +108,8 @@ __kernel WGX void pct_next(GC(float) x, GC(float) mask, GC(int) state, G(int) pa
         if (LOCAL() < h)
             mins[LOCAL()] = min(mins[LOCAL()], mins[LOCAL() + h]);
     }
-    best = mins[0];
+    if (LOCAL() == 0)           /* the others did not wait for what item 0 wrote last */
+        best = mins[0];
 #endif
     if (LOCAL() == 0 && g * a.chunk < a.count)
         parts[a.off[3] + a.g0 + g] = (int)best;
