@@ -179,7 +179,7 @@ static pv_tensor *chain(pv_tensor **x, pv_tensor *y)
 static void norm_chain(struct pv_check *k)
 {
     pv_tape *t = pv_ck_tape(k);
-    int c = pv_ck_case(k), dims = c % 3 == 2 ? 2 : 3, n = pv_ck_int(k, 1, 2);
+    int c = pv_ck_case(k), dims = c % 3 == 2 ? 2 : 3, n = pv_ck_int(k, 1, pv_ck_most(k, 2, 1));
     int ch = pv_ck_int(k, 2, pv_ck_most(k, 20, 4)), s[3] = {dims == 2 ? 1 : 1 + c % pv_ck_most(k, 4, 2)};
     s[1] = pv_ck_int(k, 2, pv_ck_most(k, 4, 2));
     s[2] = pv_ck_int(k, 8, pv_ck_most(k, 11, 9));

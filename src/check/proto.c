@@ -208,7 +208,8 @@ static void distance(struct pv_check *k)
 /* Two sets averaged, mixed and compared, as methods do; an absent class in wp, wq in every fourth case each. */
 static void flat(struct pv_check *k)
 {
-    int c = pv_ck_case(k), sets = pv_ck_int(k, 1, 3), num = pv_ck_int(k, 2, 6), m = num * pv_ck_int(k, 1, pv_ck_most(k, 40, 9));
+    int c = pv_ck_case(k), sets = pv_ck_int(k, 1, 3), num = pv_ck_int(k, 2, 6);
+    int m = num * pv_ck_int(k, 1, pv_ck_most(k, 40, 9));
     pv_tensor *p = pv_ck_input(k, pv_flat(sets * m), -1, 1, PV_CK_GRAD);
     pv_tensor *q = pv_ck_input(k, pv_flat(m), -1, 1, c % 5 == 3 ? 0 : PV_CK_GRAD);
     double vp[6] = {1, c % 4 == 2 ? 0 : 0.5, 3, 4, 5, 6}, vq[6] = {1, c % 4 == 3 ? 0 : 0.5, 3, 4, 5, 6};
