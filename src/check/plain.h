@@ -10,8 +10,9 @@ struct ck_size { int dims, n, c, s[3]; };
 /* How many cases of ck_plain_size() are fixed. */
 enum { CK_PLAIN_FIXED = 5 };
 
-/* Small: number 3 still has two chunks. Otherwise case 0 is tiny. Cases 1 and 3 exceed 64 KiB per sample (runs of voxels), case 2 per batch (single samples); 1 and
- * 3 have several chunks of 2048 voxels. Random ones have up to 6 channels, or 32 where they are small. */
+/* Case 0 is tiny. Cases 1 and 3 exceed 64 KiB per sample (runs of voxels), case 2 per batch (single samples); 1 and 3
+ * have several chunks of 2048 voxels. Random ones have up to 6 channels, or 32 where they are small. On slow devices
+ * only case 3 has more than a few voxels: two chunks. */
 static inline struct ck_size ck_plain_size(struct pv_check *k, int number)
 {
     static const struct ck_size fixed[CK_PLAIN_FIXED] = {{3, 1, 2, {1, 2, 3}}, {3, 2, 2, {20, 23, 27}},

@@ -12,7 +12,7 @@ static int draw(struct pv_check *k, int s[3])
     return dims;
 }
 
-static int channels(struct pv_check *k, int most) 
+static int channels(struct pv_check *k, int most)
 {
     int c = pv_ck_case(k);
     return c == 0 ? 3 : c == 4 ? 17 : pv_ck_int(k, 1, pv_ck_most(k, most, 18));
