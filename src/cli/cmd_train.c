@@ -96,19 +96,18 @@ static int run(int argc, char **argv)
         pv_fail(PV_FAULT_USAGE, "--iters and --batch must be at least 1, --labeled and --stop-after not negative");
         goto done;
     }
+    if (simulate)
+        pv_strs_add(&sets, "active.simulate=true");
     ca.sets = (const char *const *)sets.v;
     ca.num_sets = sets.n;
     if (!(ta.resume ? settings_fit(&ca, ta.out) : (ta.config = pv_config_resolve(&ca)) != NULL)) {
         code = pv_exit_code();
         goto done;
     }
-    if (simulate && ta.config) {
-        pv_json_path_set(ta.config, "active.simulate", "true");
-        if (pv_json_num(pv_json_get(ta.config, "active"), "rounds", 0) < 1) {
-            pv_fail(PV_FAULT_USAGE, "--simulate is for active learning: say how many rounds, --set active.rounds=4");
-            pv_json_free(ta.config);
-            goto done;
-        }
+    if (simulate && ta.config && pv_json_num(pv_json_get(ta.config, "active"), "rounds", 0) < 1) {
+        pv_fail(PV_FAULT_USAGE, "--simulate is for active learning: say how many rounds, --set active.rounds=4");
+        pv_json_free(ta.config);
+        goto done;
     }
     struct pv_str cmd = {0};
     pv_str_add(&cmd, "protovox train");

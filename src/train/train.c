@@ -261,7 +261,8 @@ static enum pv_train_state active_round(pv_trainer *t)
 static bool leftover(const char *name, bool overwrite)
 {
     bool events = pv_starts(name, "events.out.tfevents.") && pv_ends(name, ".protovox");
-    return strstr(name, ".tmp-") || (overwrite && events);
+    bool rounds = pv_starts(name, "active-") && pv_ends(name, ".json");
+    return strstr(name, ".tmp-") || (overwrite && (events || rounds));
 }
 
 /* Of writers that were killed and, if it is overwritten, of the run that was there. */

@@ -178,6 +178,10 @@ def select():
 
 
 def wrong_settings():
+    refuses(2, 'active.rounds', args=again('whole', '--set', 'active.rounds=3'))
+    copy_data('whole', 'over')
+    run(*train('over', '--overwrite', '--stop-after', 1, sets=[]))
+    assert not os.path.exists('over/active-1.json')
     refuses(2, 'cannot share 2 labelled cases', args=train('x', '--simulate', labeled=2))
     refuses(2, 'every training case', '--simulate', args=train('x'))
     refuses(2, 'round 2', 'active.warmup', args=train('x', '--simulate', sets=ROUNDS + ['active.every=40']))
