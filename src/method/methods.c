@@ -5,11 +5,14 @@
 extern const struct pv_method pv_method_sup, pv_method_mt;
 extern const struct pv_method pv_method_ducisc;
 extern const struct pv_method pv_method_mfcons;
+extern const struct pv_method pv_method_cce, pv_method_mcf;
 
 const struct pv_method *const pv_methods[] = {
     &pv_method_sup,
     &pv_method_mt,
     &pv_method_ducisc,
     &pv_method_mfcons,
+    &pv_method_cce,
+    &pv_method_mcf,
     NULL,
 };

@@ -10,11 +10,15 @@
 extern const struct pv_named_loss *const pv_named_common[];
 extern const struct pv_named_loss *const pv_named_ducisc[];
 extern const struct pv_named_loss *const pv_named_mfcons[];
+extern const struct pv_named_loss *const pv_named_cce[];
+extern const struct pv_named_loss *const pv_named_mcf[];
 
 const struct pv_named_loss *const *const pv_named_lists[] = {
     pv_named_common,
     pv_named_ducisc,
     pv_named_mfcons,
+    pv_named_cce,
+    pv_named_mcf,
     NULL,
 };
 
