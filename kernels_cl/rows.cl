@@ -108,8 +108,8 @@ __kernel WGP void row_peak(GC(float) x, G(float) part, struct a_row a)
     FOR_CHUNK(ch, a.v)
         top = fmax(top, ldv(x + a.off[0] + row * a.v + v, m));
 #ifdef PV_FAT
-    const float8 t8 = fmax(top.lo, top.hi);
-    const float4 t4 = fmax(t8.lo, t8.hi);
+    const float8 t8 = fmax(LO16(top), HI16(top));
+    const float4 t4 = fmax(LO8(t8), HI8(t8));
     const float most = fmax(fmax(t4.x, t4.y), fmax(t4.z, t4.w));
 #else
     const int l = LOCAL();

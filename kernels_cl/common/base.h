@@ -36,12 +36,19 @@
 #define UNROLL _Pragma("unroll")
 #define NOUNROLL _Pragma("nounroll")
 
+/* Halves of a vector, spelt out: .lo and .hi become shuffles with undefined lanes, which Oclgrind takes for
+ * uninitialised. */
+#define LO16(v) (float8)((v).s0, (v).s1, (v).s2, (v).s3, (v).s4, (v).s5, (v).s6, (v).s7)
+#define HI16(v) (float8)((v).s8, (v).s9, (v).sa, (v).sb, (v).sc, (v).sd, (v).se, (v).sf)
+#define LO8(v) (float4)((v).s0, (v).s1, (v).s2, (v).s3)
+#define HI8(v) (float4)((v).s4, (v).s5, (v).s6, (v).s7)
+
 /* Sum of the 16 lanes in a fixed order. */
 float sum16(float16 v);
 float sum16(float16 v)
 {
-    float8 a = v.lo + v.hi;
-    float4 b = a.lo + a.hi;
+    float8 a = LO16(v) + HI16(v);
+    float4 b = LO8(a) + HI8(a);
     float2 c = b.lo + b.hi;
     return c.x + c.y;
 }

@@ -96,7 +96,7 @@ static void dice(struct pv_check *k)
 
 static const struct pv_check_op
     op_hard = {"ce_hard", ce_hard, 8, 4e-6, 4e-6, NULL},
-    op_hard_map = {"ce_hard_map", ce_hard_map, CK_PLAIN_FIXED, 2e-6, 4e-6, NULL},
+    op_hard_map = {"ce_hard_map", ce_hard_map, CK_PLAIN_FIXED, 1e-5, 4e-6, NULL},
     op_soft = {"ce_soft", ce_soft, 8, 4e-6, 4e-6, NULL},
     op_soft_map = {"ce_soft_map", ce_soft_map, CK_PLAIN_FIXED, 2e-6, 4e-6, NULL},
     op_kl = {"kl_soft", kl_soft, 8, 4e-6, 4e-6, NULL},

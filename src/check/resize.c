@@ -19,6 +19,8 @@ static pv_tensor *resized(struct pv_check *k, pv_tensor *x, int dims, int most, 
 static void run(struct pv_check *k, enum pv_resize mode, bool plain)
 {
     int s[3], c = pv_ck_case(k), dims = c % 4 == 3 ? 2 : 3, most = c == 0 ? 3 : c % 4 == 2 ? 13 : 8;
+    if (!plain)                 /* a block of both maps stays within 64 KiB: resize.h */
+        most = pv_min(most, c % 3 == 2 ? 4 : 8);
     pv_ck_sides(k, dims, most, s);
     int n = pv_ck_int(k, 1, 2), ch = c == 0 ? 2 : pv_ck_int(k, 1, plain ? 4 : 20);
     if (plain && c == 6 && !pv_ck_small(k)) {      /* more than 64 KiB per channel */

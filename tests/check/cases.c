@@ -57,7 +57,7 @@ int main(void)
             num++;
             wrong += pv_check_run(dev, &how).failed;
             if (seen.spatial)
-                wrong += lacks(op, seen.plane || pv_streq(op, "row_linear"), "a 2D map") +
+                wrong += lacks(op, seen.plane || pv_streq(op, "row_linear") || pv_streq(op, "row_swap"), "a 2D map") +
                          lacks(op, seen.odd, "an odd side") + lacks(op, seen.samples, "two samples") +
                          lacks(op, seen.one || kernel_of_2(op), "a side of 1");
             else if (seen.flat)
