@@ -29,7 +29,7 @@ struct demo {
     bool quick, json;
     pv_dev *dev;
     struct pv_table table[METHODS];
-    uint64_t second_step_ns;    /* when the first two steps, which compile kernels, were done */
+    uint64_t warm_ns;    /* when the steps that wait for kernels to be compiled were done */
     bool warned;
     int labeled, unlabeled;
 };
@@ -75,10 +75,10 @@ static bool make_data(const struct demo *d)
 static bool watch(void *user, int64_t done, int64_t total)
 {
     struct demo *d = user;
-    if (done == 2)
-        d->second_step_ns = pv_clock_ns();
-    if (done == 12 && !d->warned && !d->quick) {
-        double left = (double)(pv_clock_ns() - d->second_step_ns) * 1e-10 * (double)(total - done);
+    if (done == 20)         /* the first steps wait for kernels to be compiled */
+        d->warm_ns = pv_clock_ns();
+    if (done == 30 && !d->warned && !d->quick) {
+        double left = (double)(pv_clock_ns() - d->warm_ns) * 1e-10 * (double)(total - done);
         if (left > 600) {
             d->warned = true;
             pv_warn("this device needs about %.0f minutes for this run; protovox devices lists others (--device), and "
