@@ -125,7 +125,8 @@ def keep():
     copy('kept')
 
 
-def interruption():
+def interrupted(pause):
+    """Code and text of a demo that gets SIGINT `pause` seconds after its new run began."""
     p = subprocess.Popen([PROGRAM, 'demo', '--out', 'demo', '--device', DEVICE], stdin=subprocess.DEVNULL,
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
@@ -134,11 +135,20 @@ def interruption():
                                     or not os.path.exists('demo/sup/metrics.csv')):
             assert time.monotonic() < end, 'the demo does not train'
             time.sleep(0.02)
+        time.sleep(pause)
         p.send_signal(signal.SIGINT)
         text = p.communicate(timeout=LIMIT)[0]
     finally:
         p.kill()
     assert p.returncode == 130, f'{p.returncode}: {text}'
+    return text
+
+
+def interruption():
+    text, tries = interrupted(0), 1
+    while 'while volumes were loaded' in text and tries < 6:    # too early: no step was done yet
+        text = interrupted(0.3 * tries)
+        tries += 1
     assert 'stopped after iteration' in text and 'demo was interrupted' in text, text
     names = os.listdir('demo/sup')
     assert 'latest.safetensors' in names and 'final.safetensors' not in names
