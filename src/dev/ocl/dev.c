@@ -171,23 +171,23 @@ static void ocl_close(pv_dev *dev)
     pv_free(d);
 }
 
-/* Oclgrind marks memory as initialised only by writes from offset 0 (see ocl.h): bytes of src, or of the
- * repeated word, go in by rewriting everything from the start. */
+/* Oclgrind marks memory as initialised only by writes from offset 0, and forgets what is behind them (see ocl.h):
+ * bytes of src, or of the repeated word, go in by rewriting the whole buffer. */
 static void oclgrind_set(pv_dev *dev, struct pv_mem *m, uint64_t off, const void *src, uint64_t bytes,
                          uint32_t word)
 {
     struct ocl_dev *d = dev->impl;
-    char *all = pv_zalloc(off + bytes);
+    char *all = pv_zalloc(m->bytes);
     cl_int e = CL_SUCCESS;
-    if (off)
-        e = d->cl->clEnqueueReadBuffer(d->queue, m->handle, CL_TRUE, 0, off, all, 0, NULL, NULL);
+    if (bytes < m->bytes)
+        e = d->cl->clEnqueueReadBuffer(d->queue, m->handle, CL_TRUE, 0, m->bytes, all, 0, NULL, NULL);
     if (src)
         memcpy(all + off, src, bytes);
     else
         for (uint64_t i = 0; i + 4 <= bytes; i += 4)
             memcpy(all + off + i, &word, 4);
     if (e == CL_SUCCESS)
-        e = d->cl->clEnqueueWriteBuffer(d->queue, m->handle, CL_TRUE, 0, off + bytes, all, 0, NULL, NULL);
+        e = d->cl->clEnqueueWriteBuffer(d->queue, m->handle, CL_TRUE, 0, m->bytes, all, 0, NULL, NULL);
     ocl_ok(dev, e, "clEnqueueWriteBuffer");
     pv_free(all);
 }

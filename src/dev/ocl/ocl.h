@@ -55,7 +55,7 @@ struct ocl_dev {
     struct ocl_timed *timed;
     int num_timed, cap_timed;
     bool sync;
-    /* Oclgrind 21.10: fills, copies and writes at an offset leave memory marked as uninitialised, and the
+    /* Oclgrind 21.10: fills, copies and writes of parts leave memory marked as uninitialised, and the
      * freeze instructions that optimisation makes cannot be interpreted. */
     bool oclgrind;
 };
