@@ -31,6 +31,8 @@ static void row_softmax(struct pv_check *k)
 {
     struct ck_size z = ck_plain_size(k, pv_ck_case(k));
     double wide = pv_ck_case(k) % 3 == 2 ? 30 : 3;
+    if (wide > 3)       /* one element may have nearly all the weight: gradients are what is left of larger numbers */
+        pv_ck_loosen(k, 4);
     pv_tensor *x = pv_ck_input(k, ck_shape(&z, z.c), -wide, wide, PV_CK_GRAD);
     pv_ck_output(k, "y", pv_row_softmax(pv_ck_tape(k), x), 0);
 }
@@ -70,7 +72,7 @@ static void drop_path(struct pv_check *k)
 
 static const struct pv_check_op
     op_norm = {"row_norm", row_norm, CK_PLAIN_FIXED, 2e-6, 4e-6, NULL},
-    op_softmax = {"row_softmax", row_softmax, CK_PLAIN_FIXED, 4e-6, 3e-5, NULL},
+    op_softmax = {"row_softmax", row_softmax, CK_PLAIN_FIXED, 4e-6, 8e-6, NULL},
     op_linear = {"row_linear", row_linear, 4, 2e-6, 4e-6, NULL},
     op_swap = {"row_swap", row_swap, 0, 0, 2e-7, NULL},
     op_drop = {"drop_path", drop_path, 0, 2e-7, 2e-7, NULL};

@@ -16,7 +16,9 @@ enum pv_resize {
  * voxel sums the outputs that read it, in a fixed order). I32 PLAIN x: PV_NEAREST only. Positions are exact
  * fractions; PyTorch rounds in / out to fp32 first, so that its nearest index can be one lower where i * in / out
  * is whole and in / out is not a short binary fraction (2 -> 98, i = 49). Sides up to 16384. If nothing changes,
- * the result is x itself. One block (BLOCKED: 16 channels) of one sample of x and of the result must fit a binding. */
+ * the result is x itself.
+ * The planes along x of one channel (BLOCKED: 16 channels) that a plane takes from must fit a binding: 2 of x, and on
+ * the way back as many of the result as its size is larger, twice, and 2. */
 pv_tensor *pv_resize(pv_tape *t, pv_tensor *x, const int s[3], enum pv_resize mode);
 
 /* To twice the size along x, y, z (2D: y, z). */
