@@ -92,7 +92,9 @@ def refuses(code, *words, args, lines=1, before=None):
 
 
 def main(tests):
-    """Runs functions in order, each in the same temporary folder."""
+    """Runs functions in order, all in one temporary folder; --only=WORD: the first and those with WORD in the name."""
+    only = [a[7:] for a in sys.argv if a.startswith('--only=')]
+    tests = [t for i, t in enumerate(tests) if i == 0 or not only or only[0] in t.__name__]
     here = os.getcwd()
     with tempfile.TemporaryDirectory(prefix='pv-e2e-') as tmp:
         os.chdir(tmp)
