@@ -38,14 +38,25 @@ enum pv_fault {
 /* Logs an error, keeps kind and text of the first fault since pv_fault_clear(). Always false. */
 bool pv_fail(enum pv_fault kind, const char *fmt, ...) PV_PRINTF(2, 3);
 #define pv_fail_null(...) (pv_fail(__VA_ARGS__), NULL)
-/* While set, pv_fail() of this thread remembers but does not log (probing, tests of bad input). */
-void pv_fail_quiet(bool on);
+/* While set, pv_fail() of this thread remembers but does not log (probing, tests of bad input). Returns what was
+ * set before. */
+bool pv_fail_quiet(bool on);
 enum pv_fault pv_fault_kind(void);
 const char *pv_fault_text(void);            /* "" if none; valid until the next fault */
 void pv_fault_clear(void);
 /* The same for the first fault that this thread raised since it cleared: what a library call reports. NONE and "" if
  * it raised none (a helper thread may have). The text is cut at 2047 bytes and stays until this thread's next fault. */
 enum pv_fault pv_fault_mine(const char **text);
+/* Faults of threads that work for another one, which shall report a single one: a thread works quietly (pv_fail_quiet)
+ * and keeps what failed; of several the one with the lowest order stays. The lock is the caller's, {0} is empty. */
+struct pv_fault_kept {
+    enum pv_fault kind;
+    uint64_t order;
+    char *text;
+};
+void pv_fault_keep(struct pv_fault_kept *k, uint64_t order);    /* takes this thread's fault, if it has one */
+bool pv_fault_raise(struct pv_fault_kept *k);   /* pv_fail() with it in this thread, if there is one; always false */
+void pv_fault_drop(struct pv_fault_kept *k);
 
 /* ---- log ---- */
 enum pv_log_level { PV_LOG_NONE = -1, PV_LOG_ERROR, PV_LOG_WARN, PV_LOG_INFO, PV_LOG_DEBUG };

@@ -119,9 +119,11 @@ bool pv_fail(enum pv_fault kind, const char *fmt, ...)
     return false;
 }
 
-void pv_fail_quiet(bool on)
+bool pv_fail_quiet(bool on)
 {
+    bool was = quiet;
     quiet = on;
+    return was;
 }
 
 enum pv_fault pv_fault_kind(void)
@@ -152,6 +154,33 @@ enum pv_fault pv_fault_mine(const char **text)
 {
     *text = my_kind != PV_FAULT_NONE ? my_text : "";
     return my_kind;
+}
+
+void pv_fault_keep(struct pv_fault_kept *k, uint64_t order)
+{
+    if (my_kind != PV_FAULT_NONE && (k->kind == PV_FAULT_NONE || order < k->order)) {
+        pv_free(k->text);
+        *k = (struct pv_fault_kept){my_kind, order, pv_strdup(my_text)};
+    }
+    my_kind = PV_FAULT_NONE;
+}
+
+bool pv_fault_raise(struct pv_fault_kept *k)
+{
+    if (k->kind == PV_FAULT_NONE)
+        return false;
+    struct pv_fault_kept raised = *k;
+    *k = (struct pv_fault_kept){0};
+    pv_fault_clear();       /* the threads' own: which of them came first is chance */
+    pv_fail(raised.kind, "%s", raised.text);
+    pv_fault_drop(&raised);
+    return false;
+}
+
+void pv_fault_drop(struct pv_fault_kept *k)
+{
+    pv_free(k->text);
+    *k = (struct pv_fault_kept){0};
 }
 
 void pv_log(enum pv_log_level level, const char *fmt, ...)

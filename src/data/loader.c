@@ -28,6 +28,7 @@ struct pv_loader {
     pv_cond *changed;
     uint64_t next_sample;       /* to be taken: (step - first_step) * n + place in the batch */
     uint64_t given;             /* batches handed out; the last one's slot is in use */
+    struct pv_fault_kept fault; /* of the threads */
     atomic_bool stop;           /* asked for, or a thread failed; also cancels reads */
     struct pv_batch batch;
 };
@@ -92,10 +93,14 @@ static void work(void *arg)
         if (place == 0)
             slot->missing = l->n;
         pv_mutex_unlock(l->m);
+        bool quiet = pv_fail_quiet(true);
         bool ok = make_sample(l, slot, l->p.first_step + batch, place);
+        pv_fail_quiet(quiet);
         pv_mutex_lock(l->m);
-        if (!ok)
+        if (!ok) {
+            pv_fault_keep(&l->fault, batch * (uint64_t)l->n + (uint64_t)place);
             atomic_store(&l->stop, true);
+        }
         if (!ok || --slot->missing == 0)
             pv_cond_broadcast(l->changed);
     }
@@ -184,7 +189,7 @@ const struct pv_batch *pv_loader_next(pv_loader *l)
     struct slot *s = slot_of(l, number);
     while (!atomic_load(&l->stop) && (l->next_sample < (number + 1) * (uint64_t)l->n || s->missing > 0))
         pv_cond_wait(l->changed, l->m);
-    bool ok = !atomic_load(&l->stop);
+    bool ok = !atomic_load(&l->stop) || pv_fault_raise(&l->fault);
     pv_mutex_unlock(l->m);
     if (!ok)
         return NULL;
@@ -215,6 +220,7 @@ void pv_loader_stop(pv_loader **out)
         pv_free(l->slots[i].samples);
     }
     pv_free(l->slots);
+    pv_fault_drop(&l->fault);
     pv_free(l->threads);
     pv_free(l->labeled);
     pv_free(l->unlabeled);

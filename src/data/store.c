@@ -34,6 +34,7 @@ struct pv_store {
     int next, done;
     bool full;
     atomic_bool failed;
+    struct pv_fault_kept fault; /* of the threads that load at the beginning */
 };
 
 static uint64_t voxels_of(const int size[3])
@@ -159,11 +160,15 @@ static void preload(void *arg)
         s->next++;
         reserve(s, it);
         pv_mutex_unlock(s->m);
+        bool quiet = pv_fail_quiet(true);
         bool ok = load(s, it, &s->failed);
+        pv_fail_quiet(quiet);
         pv_mutex_lock(s->m);
         finish(s, it, ok);
-        if (!ok)
+        if (!ok) {
+            pv_fault_keep(&s->fault, (uint64_t)(it - s->items));
             atomic_store(&s->failed, true);
+        }
         else if (s->p.progress)
             s->p.progress(s->p.user, ++s->done, s->n);
     }
@@ -189,8 +194,8 @@ static bool load_first(struct pv_store *s)
         return true;
     }
     if (pv_stop_requested())
-        pv_fail(PV_FAULT_STOPPED, "stopped while volumes were loaded");
-    return false;
+        return pv_fail(PV_FAULT_STOPPED, "stopped while volumes were loaded");
+    return pv_fault_raise(&s->fault);
 }
 
 pv_store *pv_store_open(const pv_dataset *ds, const struct pv_store_item *items, int n,
@@ -232,6 +237,7 @@ void pv_store_close(pv_store **out)
     for (int i = 0; i < s->n; i++)
         pv_volume_free(&s->items[i].v);
     pv_free(s->items);
+    pv_fault_drop(&s->fault);
     pv_cond_free(&s->changed);
     pv_mutex_free(&s->m);
     pv_free(s);

@@ -182,7 +182,7 @@ static void wrong_use(void **state)
     UNIT_FAILS(PV_FAULT_USAGE, "cannot be made", assert_null(pv_loader_start(&p)));
 }
 
-/* The thread prints what is wrong: a line on stderr is right here. */
+/* The caller prints what is wrong in a thread: a line on stderr is right here. */
 static void a_failure_in_a_thread(void **state)
 {
     char *path = pv_path_join(unit_path("set"), "imagesTr/phantom_005_0000.nii.gz"), *raw;
@@ -203,7 +203,9 @@ static void a_failure_in_a_thread(void **state)
         batches++;
     assert_in_range(batches, 0, 4);     /* 5 is one of the first four unlabelled ones */
     assert_int_equal(pv_fault_kind(), PV_FAULT_INPUT);
-    assert_non_null(strstr(pv_fault_text(), "phantom_005_0000.nii.gz"));
+    const char *mine;
+    assert_int_equal(pv_fault_mine(&mine), PV_FAULT_INPUT);
+    assert_non_null(strstr(mine, "phantom_005_0000.nii.gz"));
     assert_null(pv_loader_next(l));
     pv_loader_stop(&l);
     pv_fault_clear();

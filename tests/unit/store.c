@@ -190,7 +190,45 @@ static void prepares(void **state)
     pv_store_close(&s);
 }
 
-/* The loading threads print what is wrong: a line on stderr is right here. */
+static void count_errors(void *user, enum pv_log_level level, const char *line)
+{
+    if (level == PV_LOG_ERROR)
+        ++*(int *)user;
+    (void)line;
+}
+
+/* Every volume is bad and every thread meets one: a single line, and this thread's fault. */
+static void one_line_of_many_failures(void **state)
+{
+    const struct pv_store_params p = {.budget = 64 << 20, .threads = 4};
+    char *raw[CASES];
+    size_t n[CASES];
+    for (int i = 0; i < CASES; i++) {
+        const char *path = ds->cases[i].images[0];
+        assert_true(pv_read_file(path, &raw[i], &n[i]));
+        assert_true(pv_write_file(path, raw[i], n[i] / 2));
+    }
+    for (int k = 0; k < 8; k++) {
+        int lines = 0;
+        const char *text;
+        pv_fault_clear();
+        pv_log_sink(count_errors, &lines);
+        assert_null(pv_store_open(ds, all, CASES, &p));
+        pv_log_sink(NULL, &lines);
+        assert_int_equal(lines, 1);
+        assert_int_equal(pv_fault_mine(&text), PV_FAULT_INPUT);
+        assert_non_null(strstr(text, "ends early"));
+        assert_string_equal(text, pv_fault_text());
+    }
+    pv_fault_clear();
+    for (int i = 0; i < CASES; i++) {
+        assert_true(pv_write_file(ds->cases[i].images[0], raw[i], n[i]));
+        pv_free(raw[i]);
+    }
+    (void)state;
+}
+
+/* What is wrong is printed: a line on stderr is right here. */
 static void failures(void **state)
 {
     char *path = pv_path_join(unit_path("set"), "imagesTr/phantom_002_0000.nii.gz"), *raw;
@@ -242,6 +280,7 @@ int main(void)
         cmocka_unit_test(stays_within_the_budget),
         cmocka_unit_test(many_threads),
         cmocka_unit_test(prepares),
+        cmocka_unit_test(one_line_of_many_failures),
         cmocka_unit_test(failures),
         cmocka_unit_test(stops),
     };
