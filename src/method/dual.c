@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "method/losses.h"
+#include "method/model.h"
 #include "ops/map.h"
 #include "ops/reduce.h"
 #include "ops/scalar.h"
@@ -51,13 +51,8 @@ pv_tensor *dual_predict(struct pv_run *r, struct dual *d, pv_tensor *image)
 {
     struct pv_scope k = {0};
     pv_tensor *p[2] = {0};
-    for (int i = 0; i < 2; i++) {
-        struct pv_net_out o;
-        if (!pv_run_forward(r, d->net[i], image, 0, 0, 0, &o))
-            break;
-        p[i] = pv_keep(&k, pv_softmax(r->tape, o.logits));
-        pv_net_out_free(&o);
-    }
+    for (int i = 0; i < 2; i++)
+        p[i] = pv_keep(&k, model_probabilities(r, d->net[i], image));
     pv_tensor *sum = pv_keep(&k, pv_binary(r->tape, PV_ADD, p[0], p[1]));
     pv_tensor *mean = pv_unary(r->tape, PV_SCALE, sum, 0.5f, 0);
     pv_scope_end(&k);

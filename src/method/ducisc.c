@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "method/model.h"
 #include "ops/map.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
@@ -23,7 +24,7 @@ static const char *const weight_names[TERMS] = {NULL, "w_proto_ulb", "w_proto_mi
 enum { PASS_LABELED = 1, PASS_UNLABELED, PASS_TEACHER, PASS_MIXED };
 
 struct ducisc {
-    pv_net *student, *teacher;
+    struct model m;
     pv_tensor *thresholds;      /* FLAT [scales][C] */
     struct ducisc_opts o;
     bool normalised;
@@ -39,7 +40,7 @@ static const struct pv_method_opt opts[] = {
     {"w_cs_mix", 0.1, NULL, false, "weight of the consistency on mixed images, Eq. 10"},
     {"warmup", 2000, NULL, true, "iterations of L_sup alone (public code; 0 as the paper)"},
     {"warmup_passes", 1, NULL, false, "1: the other passes run during the warm-up too, for batch norm's statistics"},
-    {"ema", 0.99, NULL, false, "alpha of the teacher's moving average, min(1 - 1/(iter + 1), alpha)"},
+    MODEL_OPT_EMA,
     {"thresholds", 0, "adaptive", false, "which pseudo labels count: adaptive (Eq. 8, 9), fixed, or none (all)"},
     {"threshold_beta", 0.99, NULL, false, "beta of the thresholds' moving average, Eq. 8"},
     {"threshold_min", 0, NULL, false, "thresholds are at least this; 0: 1 / number of classes"},
@@ -87,11 +88,9 @@ static bool init(struct pv_run *r)
     struct ducisc *s = r->state;
     if (!read_options(r))
         return false;
-    s->student = pv_run_add_net(r, "student", true, with_heads);
-    s->teacher = pv_run_add_net(r, "teacher", false, with_heads);
     s->thresholds = pv_run_add_state(r, "thresholds", DUCISC_SCALES * r->classes, 1.0f / (float)r->classes,
                                      PV_COMBINE_MEAN);
-    return s->student && s->teacher && s->thresholds;
+    return model_init(r, &s->m, with_heads) && s->thresholds;
 }
 
 /* ---- parts of a step ---- */
@@ -105,7 +104,7 @@ static void forward(struct pv_run *r, pv_net *net, pv_tensor *x, uint32_t pass, 
     bool before = r->tape->recording;
     r->tape->recording = recording;
     memset(out, 0, sizeof *out);
-    pv_run_forward(r, net, x, pass, PV_NET_TRAIN | PV_NET_DROPOUT, recording ? s->want : 0, &out->o);
+    pv_run_forward(r, net, x, pass, MODEL_TRAIN, recording ? s->want : 0, &out->o);
     r->tape->recording = before;
     for (int i = 0; i < DUCISC_SCALES; i++) {
         out->z[i] = i < 3 ? out->o.heads[i] : out->o.logits;
@@ -197,8 +196,8 @@ static void consistency(struct pv_run *r, struct pv_scope *k, const struct pv_pa
     if (!ulb && !mix)
         return;
     if (ulb || adapt)
-        forward(r, s->student, q->image_u, PASS_UNLABELED, ulb, &q->u);
-    forward(r, s->teacher, q->image_u, PASS_TEACHER, false, &q->t);
+        forward(r, s->m.student, q->image_u, PASS_UNLABELED, ulb, &q->u);
+    forward(r, s->m.teacher, q->image_u, PASS_TEACHER, false, &q->t);
     for (int i = 0; i < DUCISC_SCALES; i++) {
         pv_tensor *th = pv_tensor_view(s->thresholds, (size_t)(i * r->classes), r->classes);
         ok = ducisc_pseudo(r->tape, k, &s->o, q->t.z[i], th, &q->p[i]) && ok;
@@ -216,7 +215,7 @@ static void consistency(struct pv_run *r, struct pv_scope *k, const struct pv_pa
     }
     if (mix) {
         mix_images(r, k, b->image, q);
-        forward(r, s->student, q->image_m, PASS_MIXED, true, &q->m);
+        forward(r, s->m.student, q->image_m, PASS_MIXED, true, &q->m);
         mixed_terms(r, k, q);
     }
 }
@@ -225,9 +224,9 @@ static void consistency(struct pv_run *r, struct pv_scope *k, const struct pv_pa
 static void warm_passes(struct pv_run *r, struct pv_scope *k, const struct pv_patches *b, struct parts *q)
 {
     struct ducisc *s = r->state;
-    forward(r, s->student, q->image_u, PASS_UNLABELED, false, &q->u);
+    forward(r, s->m.student, q->image_u, PASS_UNLABELED, false, &q->u);
     mix_images(r, k, b->image, q);
-    forward(r, s->student, q->image_m, PASS_MIXED, false, &q->m);
+    forward(r, s->m.student, q->image_m, PASS_MIXED, false, &q->m);
 }
 
 /* After the losses, with this step's outputs. Eq. 8, 9. */
@@ -282,7 +281,7 @@ static void step(struct pv_run *r, const struct pv_patches *b)
     for (int i = SUP + 1; i < TERMS; i++)
         q.w[i] = warm ? 0 : (float)pv_run_opt(r, weight_names[i]);
 
-    forward(r, s->student, image_l, PASS_LABELED, true, &q.l);
+    forward(r, s->m.student, image_l, PASS_LABELED, true, &q.l);
     q.term[SUP] = ducisc_sup(r->tape, &k, q.l.z, q.labels);
     if (!warm)
         consistency(r, &k, b, &q);
@@ -307,21 +306,13 @@ static void step(struct pv_run *r, const struct pv_patches *b)
     pv_net_out_free(&q.t.o);
     pv_net_out_free(&q.m.o);
 
-    pv_run_backward(r, loss);
-    pv_run_step(r, s->student);
-    pv_run_ema(r, s->teacher, s->student, pv_ema_alpha(r->iter, pv_run_opt(r, "ema")));
+    model_step(r, &s->m, loss);
     pv_scope_end(&k);
 }
 
 static pv_tensor *predict(struct pv_run *r, pv_tensor *image)
 {
-    struct ducisc *s = r->state;
-    struct pv_net_out o;
-    if (!pv_run_forward(r, s->student, image, 0, 0, 0, &o))
-        return NULL;
-    pv_tensor *p = pv_softmax(r->tape, o.logits);
-    pv_net_out_free(&o);
-    return p;
+    return model_probabilities(r, ((struct ducisc *)r->state)->m.student, image);
 }
 
 const struct pv_method pv_method_ducisc = {

@@ -7,6 +7,7 @@
  * that only one lies in memory. The teacher runs in training mode and records nothing. The student is evaluated. */
 #include "method/mfcons.h"
 
+#include "method/model.h"
 #include "ops/augment.h"
 #include "ops/map.h"
 #include "ops/resize.h"
@@ -14,10 +15,10 @@
 #include "ops/shape.h"
 #include "ops/softmax.h"
 
-struct mfcons { pv_net *student, *teacher; };
+struct mfcons { struct model m; };
 
 static const struct pv_method_opt opts[] = {
-    {"ema", 0.99, NULL, false, "alpha of the teacher's moving average, min(1 - 1/(iter + 1), alpha)"},
+    MODEL_OPT_EMA,
     {"consistency", 0.1, NULL, false, "lambda: largest weight of the three consistency terms together"},
     {"rampup", 0, NULL, true, "t_max of the ramps of lambda, masking and fusion; 0: the whole run"},
     {"w_niop", 1, NULL, false, "weight of the prediction from masked images (eq. 1); 0 leaves its pass out"},
@@ -71,9 +72,7 @@ static bool init(struct pv_run *r)
             return pv_fail(PV_FAULT_USAGE, "mfcons pairs labelled with unlabelled images, but a batch has %g and %g: "
                            "make them equal or set method_options.pairing=pooled", nl, nu);
     }
-    s->student = pv_run_add_net(r, "student", true, NULL);
-    s->teacher = pv_run_add_net(r, "teacher", false, NULL);
-    return s->student && s->teacher;
+    return model_init(r, &s->m, NULL);
 }
 
 /* What a step's parts share. */
@@ -87,7 +86,6 @@ struct parts {
     pv_tensor *sup, *niop, *fpm, *sta;      /* values, for the log */
 };
 
-enum { TRAIN = PV_NET_TRAIN | PV_NET_DROPOUT };
 enum { PASS_NOISE_TEACHER = 1, PASS_NOISE_STUDENT, PASS_TEACHER, PASS_TEACHER_NOISY, PASS_STUDENT,
        PASS_STUDENT_NOISY, PASS_MASK, PASS_MASKED };
 
@@ -103,13 +101,13 @@ static void teacher_passes(struct parts *p)
     bool fpm = pv_run_opt(r, "w_fpm") > 0;
     r->tape->recording = false;
     if (fpm || pv_run_opt(r, "w_niop") > 0)
-        pv_run_forward(r, p->s->teacher, p->b->image, PASS_TEACHER, TRAIN, fpm ? PV_WANT(PV_FEAT_DEC3) : 0,
+        pv_run_forward(r, p->s->m.teacher, p->b->image, PASS_TEACHER, MODEL_TRAIN, fpm ? PV_WANT(PV_FEAT_DEC3) : 0,
                        &p->teacher);
     if (pv_run_opt(r, "w_sta") > 0) {
         pv_tape_pass(r->tape, PASS_NOISE_TEACHER);
         pv_tensor *x = pv_keep(&p->k, pv_run_noise(r, "noise_teacher", p->b->image, pv_run_opt(r, "noise"),
                                                    pv_run_opt(r, "noise_clip")));
-        pv_run_forward(r, p->s->teacher, x, PASS_TEACHER_NOISY, TRAIN, 0, &p->teacher_noisy);
+        pv_run_forward(r, p->s->m.teacher, x, PASS_TEACHER_NOISY, MODEL_TRAIN, 0, &p->teacher_noisy);
     }
     r->tape->recording = true;
 }
@@ -127,7 +125,7 @@ static void whole_image(struct parts *p)
         pv_tape_pass(t, PASS_NOISE_STUDENT);
         x = pv_keep(&p->k, pv_run_noise(r, "noise_student", x, pv_run_opt(r, "noise"), pv_run_opt(r, "noise_clip")));
     }
-    pv_run_forward(r, p->s->student, x, PASS_STUDENT, TRAIN, fpm ? PV_WANT(PV_FEAT_DEC3) : 0, &o);
+    pv_run_forward(r, p->s->m.student, x, PASS_STUDENT, MODEL_TRAIN, fpm ? PV_WANT(PV_FEAT_DEC3) : 0, &o);
     pv_tensor *zl = pv_keep(&p->k, pv_slice_samples(t, o.logits, 0, nl));
     pv_tensor *labels = pv_keep(&p->k, pv_tensor_samples(p->b->label, 0, nl));
     p->sup = mfcons_supervised(t, &p->k, zl, labels, pv_run_opt_text(r, "supervised"));
@@ -159,7 +157,7 @@ static void stability(struct parts *p)
     pv_tape_pass(r->tape, PASS_NOISE_STUDENT);
     pv_tensor *x = pv_keep(&p->k, pv_run_noise(r, "noise_student", p->b->image, pv_run_opt(r, "noise"),
                                                pv_run_opt(r, "noise_clip")));
-    pv_run_forward(r, p->s->student, x, PASS_STUDENT_NOISY, TRAIN, 0, &o);
+    pv_run_forward(r, p->s->m.student, x, PASS_STUDENT_NOISY, MODEL_TRAIN, 0, &o);
     p->sta = mfcons_mae(r->tape, &p->k, o.logits, p->teacher_noisy.logits);
     pv_tensor *loss = weighted(p, p->sta, "w_sta");
     pv_net_out_free(&o);
@@ -185,7 +183,7 @@ static double masking(struct parts *p)
     struct pv_net_out o = {0};
     double from = pv_run_opt(r, "mask_from"), delta = from + (pv_run_opt(r, "mask_to") - from) * p->ramp;
     pv_tensor *x = masked_image(p, delta);
-    pv_run_forward(r, p->s->student, x, PASS_MASKED, TRAIN, 0, &o);
+    pv_run_forward(r, p->s->m.student, x, PASS_MASKED, MODEL_TRAIN, 0, &o);
     p->niop = mfcons_niop(r->tape, &p->k, o.logits, p->teacher.logits, pv_run_opt(r, "beta"));
     pv_tensor *loss = weighted(p, p->niop, "w_niop");
     pv_net_out_free(&o);
@@ -231,8 +229,7 @@ static void step(struct pv_run *r, const struct pv_patches *b)
     if (pv_run_opt(r, "w_niop") > 0)
         delta = masking(&p);
     log_step(&p, delta);
-    pv_run_step(r, p.s->student);
-    pv_run_ema(r, p.s->teacher, p.s->student, pv_ema_alpha(r->iter, pv_run_opt(r, "ema")));
+    model_move(r, &p.s->m);
     pv_net_out_free(&p.teacher);
     pv_net_out_free(&p.teacher_noisy);
     pv_scope_end(&p.k);
@@ -240,13 +237,7 @@ static void step(struct pv_run *r, const struct pv_patches *b)
 
 static pv_tensor *predict(struct pv_run *r, pv_tensor *image)
 {
-    struct mfcons *s = r->state;
-    struct pv_net_out o;
-    if (!pv_run_forward(r, s->student, image, 0, 0, 0, &o))
-        return NULL;
-    pv_tensor *p = pv_softmax(r->tape, o.logits);
-    pv_net_out_free(&o);
-    return p;
+    return model_probabilities(r, ((struct mfcons *)r->state)->m.student, image);
 }
 
 const struct pv_method pv_method_mfcons = {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Supervised only: the baseline of every comparison. The same trainer with the unlabelled data left out; loss
  * half (cross-entropy + Dice). */
-#include "method/losses.h"
-#include "ops/softmax.h"
+#include "method/model.h"
 
 struct sup { pv_net *net; };
 
@@ -32,13 +31,7 @@ static void step(struct pv_run *r, const struct pv_patches *b)
 
 static pv_tensor *predict(struct pv_run *r, pv_tensor *image)
 {
-    struct sup *s = r->state;
-    struct pv_net_out o;
-    if (!pv_run_forward(r, s->net, image, 0, 0, 0, &o))
-        return NULL;
-    pv_tensor *p = pv_softmax(r->tape, o.logits);
-    pv_net_out_free(&o);
-    return p;
+    return model_probabilities(r, ((struct sup *)r->state)->net, image);
 }
 
 const struct pv_method pv_method_sup = {
