@@ -56,6 +56,11 @@ char *pv_cache_dir(void);                   /* malloc'd "<user cache>/protovox";
 char *pv_exe_path(void);                    /* malloc'd path of this program, NULL if unknown */
 int  pv_pid(void);
 uint64_t pv_disk_free(const char *path);    /* bytes available to us, UINT64_MAX if unknown */
+/* Makes the file and holds it for us alone; the system lets go when the process ends, however it does. NULL with
+ * `busy` set if somebody holds it (in this process too), NULL without on another failure: some file systems cannot. */
+typedef struct pv_filelock pv_filelock;
+pv_filelock *pv_filelock_take(const char *path, bool *busy);
+void pv_filelock_drop(pv_filelock **l);     /* NULL safe, sets NULL; the file may stay */
 
 /* ---- dynamic libraries ---- */
 typedef struct pv_dynlib pv_dynlib;

@@ -21,6 +21,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -547,6 +548,35 @@ uint64_t pv_disk_free(const char *path)
     struct statvfs s;
     return statvfs(path, &s) == 0 ? (uint64_t)s.f_bavail * (uint64_t)s.f_frsize : UINT64_MAX;
 #endif
+}
+
+struct pv_filelock { int fd; };
+
+pv_filelock *pv_filelock_take(const char *path, bool *busy)
+{
+    *busy = false;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return NULL;
+    pv_filelock *l = malloc(sizeof *l);
+    if (l && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        l->fd = fd;
+        return l;
+    }
+    *busy = l && errno == EWOULDBLOCK;
+    int e = errno;
+    free(l);
+    close(fd);
+    errno = e;
+    return NULL;
+}
+
+void pv_filelock_drop(pv_filelock **l)
+{
+    if (*l)
+        close((*l)->fd);
+    free(*l);
+    *l = NULL;
 }
 
 /* ---- dynamic libraries ---- */

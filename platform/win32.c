@@ -529,6 +529,37 @@ uint64_t pv_disk_free(const char *path)
     return ok ? n.QuadPart : UINT64_MAX;
 }
 
+struct pv_filelock { HANDLE handle; };
+
+pv_filelock *pv_filelock_take(const char *path, bool *busy)
+{
+    *busy = false;
+    pv_filelock *l = malloc(sizeof *l);
+    wchar_t *w = wide_path(path);
+    if (l && w) {
+        l->handle = CreateFileW(w, GENERIC_READ | GENERIC_WRITE, 0, NULL, CREATE_ALWAYS,
+                                FILE_ATTRIBUTE_HIDDEN | FILE_FLAG_DELETE_ON_CLOSE, NULL);
+        if (l->handle == INVALID_HANDLE_VALUE) {
+            *busy = GetLastError() == ERROR_SHARING_VIOLATION;
+            free(l);
+            l = NULL;
+        }
+    } else {
+        free(l);
+        l = NULL;
+    }
+    free(w);
+    return l;
+}
+
+void pv_filelock_drop(pv_filelock **l)
+{
+    if (*l)
+        CloseHandle((*l)->handle);
+    free(*l);
+    *l = NULL;
+}
+
 /* ---- dynamic libraries ---- */
 
 struct pv_dynlib { HMODULE handle; };

@@ -46,6 +46,7 @@ struct pv_trainer {
     int64_t last_saved;         /* steps in the checkpoint that --resume would take, -1: there is none */
     int64_t finished;           /* steps of this session whose logs were read */
     struct mark mark[2];
+    pv_filelock *lock;          /* of the run folder */
     bool diverged, pending;     /* pending: validation was interrupted and is still to be done */
 };
 
@@ -283,6 +284,17 @@ static void remove_leftovers(const char *dir, bool overwrite)
     free(names);
 }
 
+/* A folder that cannot be locked (some network drives) is used without. */
+static bool lock_folder(pv_trainer *t)
+{
+    bool busy;
+    char *path = in_run(t, ".lock");
+    t->lock = pv_filelock_take(path, &busy);
+    pv_free(path);
+    return !busy || pv_fail(PV_FAULT_USAGE, "%s is in use: another training writes to it; wait for its end, or name "
+                            "another --out", t->a.out);
+}
+
 static bool prepare_folder(pv_trainer *t)
 {
     char *latest = in_run(t, "latest.safetensors"), *final = in_run(t, "final.safetensors");
@@ -295,6 +307,8 @@ static bool prepare_folder(pv_trainer *t)
                      "name another --out", t->a.out);
     else if (!pv_mkdirs(t->a.out))
         ok = pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", t->a.out, pv_os_error());
+    else
+        ok = lock_folder(t);
     if (ok && t->a.overwrite && !t->a.resume) {
         static const char *const old[] = {     /* results of the old run would pass for the new one's */
             "latest.safetensors", "final.safetensors", "best.safetensors", "training.json", "metrics.csv",
@@ -461,6 +475,7 @@ void pv_trainer_close(pv_trainer **tp)
     pv_run_free(&t->run);
     pv_feed_close(&t->feed);
     pv_json_free(t->config);
+    pv_filelock_drop(&t->lock);
     pv_free(t);
     *tp = NULL;
 }

@@ -103,6 +103,17 @@ def killed_at_any_moment():
         kill(m, 10 + i, 3 if SMALL else 8)
 
 
+def one_writer_per_folder():
+    out = 'sup-held'
+    p = caught(train('sup', out, *every(1)), out, lambda: latest(out) > 0)
+    p.send(signal.SIGSTOP)      # it holds the folder for as long as the test needs
+    for args in (again(out), train('sup', out, '--overwrite', *every(1))):
+        refuses(2, f'{out} is in use', 'name another --out', args=args)
+    p.send(signal.SIGCONT)
+    assert p.wait() == 0, p.text()
+    same_runs('sup-whole', out)
+
+
 def killed_before_the_first_checkpoint():
     """Nothing of the lost steps may be left in what was logged."""
     out = 'sup-lost'
@@ -241,7 +252,7 @@ def other_settings_are_refused():
     assert [s for s, _ in events('sup-twice')] == [1, 2, 3]
 
 
-TESTS = [never_stopped, killed_at_any_moment, signals]
+TESTS = [never_stopped, one_writer_per_folder, killed_at_any_moment, signals]
 if not SMALL:
     TESTS += [same_seed_same_bits, signals_at_the_start, killed_before_the_first_checkpoint,
               logs_are_cut_to_the_checkpoint, stop_after, checkpoints_by_time, other_settings_are_refused, validation]
