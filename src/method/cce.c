@@ -90,7 +90,7 @@ static bool init(struct pv_run *r)
     if (!(g >= 0 && g <= 100) || !(tp > 0))
         return pv_fail(PV_FAULT_USAGE, "method_options of cce: gamma (%g) is from 0 to 100, une_temperature (%g) "
                        "above 0", g, tp);
-    return dual_init(r, &s->d);
+    return dual_init(r, &s->d, NULL);
 }
 
 /* ---- a step ---- */

@@ -6,21 +6,25 @@
 #include <string.h>
 
 #include "method/model.h"
+#include "ops/loss.h"
 #include "ops/map.h"
 #include "ops/reduce.h"
 #include "ops/scalar.h"
 #include "ops/shape.h"
 #include "ops/softmax.h"
 
-bool dual_init(struct pv_run *r, struct dual *d)
+bool dual_init(struct pv_run *r, struct dual *d, const enum pv_init_scheme init[2])
 {
     static const char *const names[] = {"a", "b"}, *const options[] = {"net_a", "net_b"};
     char before[sizeof r->net.name];
+    enum pv_init_scheme scheme = r->net.init;
     memcpy(before, r->net.name, sizeof before);
     for (int i = 0; i < 2; i++) {
+        r->net.init = init ? init[i] : scheme;
         snprintf(r->net.name, sizeof r->net.name, "%s", pv_run_opt_text(r, options[i]));
         d->net[i] = pv_run_add_net(r, names[i], true, NULL);
     }
+    r->net.init = scheme;
     memcpy(r->net.name, before, sizeof before);
     return d->net[0] && d->net[1];
 }
@@ -64,6 +68,16 @@ pv_tensor *dual_supervised(struct pv_run *r, struct pv_scope *s, pv_tensor *logi
 {
     pv_tensor *half = pv_loss_supervised(r, s, logits, labels, PV_DICE_SQ, NULL, dice);
     return pv_keep(s, pv_scalar_sum(r->tape, 1, &half, (float[]){2}, NULL));
+}
+
+pv_tensor *dual_cross(pv_tape *t, struct pv_scope *s, pv_tensor *const z[2])
+{
+    pv_tensor *ce[2];
+    for (int i = 0; i < 2; i++) {
+        pv_tensor *label = pv_keep(s, pv_argmax(t, z[1 - i]));
+        ce[i] = pv_keep(s, pv_ce_hard(t, z[i], label, NULL, PV_NO_IGNORE, (struct pv_reduction){PV_RED_MEAN}));
+    }
+    return pv_keep(s, pv_scalar_sum(t, 2, ce, NULL, NULL));
 }
 
 /* 1 where class k is predicted with probability `sure` or more. */

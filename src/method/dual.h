@@ -18,13 +18,18 @@ struct dual {
     {"net_a", 0, "resvnet", false, "network A"}, \
     {"net_b", 0, "vnet", false, "network B"}
 
-/* Registers networks "a" and "b", both trained, by the options net_a and net_b. */
-bool dual_init(struct pv_run *r, struct dual *d);
+/* Registers networks "a" and "b", both trained, by the options net_a and net_b; init (may be NULL): how each starts,
+ * else by the configuration. */
+bool dual_init(struct pv_run *r, struct dual *d, const enum pv_init_scheme init[2]);
 /* One pass of each network over the whole batch in training mode (passes 1 and 2); slices. */
 bool dual_forward(struct pv_run *r, struct pv_scope *s, struct dual *d, const struct pv_patches *b, unsigned want);
 void dual_end(struct dual *d);          /* frees what dual_forward left in `out` */
 /* The mean of the two softmax maps. */
 pv_tensor *dual_predict(struct pv_run *r, struct dual *d, pv_tensor *image);
+
+/* CE(z[0], argmax z[1]) + CE(z[1], argmax z[0]), means over samples and voxels; no gradient through the labels. Cross
+ * pseudo supervision (Chen and others, CVPR 2021); Eq. 7, 8 of paper 003. */
+pv_tensor *dual_cross(pv_tape *t, struct pv_scope *s, pv_tensor *const z[2]);
 
 /* CE (mean over known voxels) + Dice (squared denominators, foreground) of logits against I32 labels [n][1]; *dice
  * (may be NULL) receives the latter. Eq. 2 of paper 003 without its last term. */

@@ -28,3 +28,10 @@ pv_tensor *pv_loss_prob_mse(pv_tape *t, struct pv_scope *s, pv_tensor *logits, p
     pv_tensor *p = pv_keep(s, pv_softmax(t, logits));
     return pv_keep(s, pv_mse(t, p, target, NULL, (struct pv_reduction){PV_RED_MEAN_ALL, .per_channel = true}));
 }
+
+pv_tensor *pv_loss_prob_mse_kept(pv_tape *t, struct pv_scope *s, pv_tensor *logits, pv_tensor *target, pv_tensor *m)
+{
+    pv_tensor *p = pv_keep(s, pv_softmax(t, logits));
+    struct pv_reduction red = {PV_RED_MASKED_EPS, .eps = 1e-16f, .per_channel = true};
+    return m ? pv_keep(s, pv_mse(t, p, target, m, red)) : NULL;
+}

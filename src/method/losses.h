@@ -14,5 +14,7 @@ pv_tensor *pv_loss_supervised(struct pv_run *r, struct pv_scope *s, pv_tensor *l
 
 /* Mean squared difference between the softmax of logits and target probabilities, over samples, classes, voxels. */
 pv_tensor *pv_loss_prob_mse(pv_tape *t, struct pv_scope *s, pv_tensor *logits, pv_tensor *target);
+/* The same over the voxels of mask m [n][1]: sum m (p - target)^2 / (C sum m + 1e-16). (UA-MT, AC-MT) */
+pv_tensor *pv_loss_prob_mse_kept(pv_tape *t, struct pv_scope *s, pv_tensor *logits, pv_tensor *target, pv_tensor *m);
 
 #endif

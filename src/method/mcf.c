@@ -26,7 +26,7 @@ static bool init(struct pv_run *r)
 {
     if (!(pv_run_opt(r, "temperature") > 0))
         return pv_fail(PV_FAULT_USAGE, "method_options.temperature of mcf must be above 0");
-    return dual_init(r, &((struct mcf *)r->state)->d);
+    return dual_init(r, &((struct mcf *)r->state)->d, NULL);
 }
 
 /* Each network's squared difference to the other's sharpened softmax, which is softmax(z / T); the winner's own is 0,

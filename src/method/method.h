@@ -143,6 +143,8 @@ pv_tensor *pv_run_given(const struct pv_run *r, const char *name);
 pv_tensor *pv_run_noise(struct pv_run *r, const char *name, pv_tensor *x, double sigma, double clip);
 /* n host numbers, uniform in [lo, hi), keyed by (seed, step, name), or the given ones. */
 void pv_run_uniforms(struct pv_run *r, const char *name, int n, double lo, double hi, double *v);
+/* n numbers of Beta(a, b), likewise. */
+void pv_run_betas(struct pv_run *r, const char *name, int n, double a, double b, double *v);
 /* n whole numbers in [0, below[i]), likewise. */
 void pv_run_below(struct pv_run *r, const char *name, int n, const int *below, int *v);
 

@@ -6,6 +6,7 @@ extern const struct pv_method pv_method_sup, pv_method_mt;
 extern const struct pv_method pv_method_ducisc;
 extern const struct pv_method pv_method_mfcons;
 extern const struct pv_method pv_method_cce, pv_method_mcf;
+extern const struct pv_method pv_method_uamt, pv_method_cps, pv_method_ict;
 
 const struct pv_method *const pv_methods[] = {
     &pv_method_sup,
@@ -14,5 +15,8 @@ const struct pv_method *const pv_methods[] = {
     &pv_method_mfcons,
     &pv_method_cce,
     &pv_method_mcf,
+    &pv_method_uamt,
+    &pv_method_cps,
+    &pv_method_ict,
     NULL,
 };

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "ops/map.h"
 #include "ops/shape.h"
 #include "ops/softmax.h"
 
@@ -12,6 +13,14 @@ bool model_init(struct pv_run *r, struct model *m, void (*change)(struct pv_net_
     m->student = pv_run_add_net(r, "student", true, change);
     m->teacher = pv_run_add_net(r, "teacher", false, change);
     return m->student && m->teacher;
+}
+
+bool model_needs(const struct pv_run *r, int unlabeled)
+{
+    double n = pv_json_num(pv_json_get(r->config, "train"), "unlabeled_batch", 2);
+    return r->inference || n >= unlabeled ||
+           pv_fail(PV_FAULT_USAGE, "%s needs %d or more unlabelled images in a batch, not %g: set "
+                   "train.unlabeled_batch", r->method->name, unlabeled, n);
 }
 
 double model_weight(struct pv_run *r)
@@ -64,6 +73,31 @@ bool model_student(struct pv_run *r, struct pv_scope *s, const struct model *m, 
         p->zu = pv_keep(s, pv_slice_samples(r->tape, p->z, nl, p->z->h.n - nl));
     p->labels = pv_keep(s, pv_tensor_samples(label, 0, nl));
     return ok;
+}
+
+pv_tensor *model_mix(struct pv_run *r, struct pv_scope *s, pv_tensor *a, pv_tensor *b, const double *share)
+{
+    if (!a || !b || a->h.n > 64)
+        return NULL;
+    struct pv_scope k = {0};
+    float f[2][64];
+    pv_tensor *x[2] = {a, b};
+    bool before = r->tape->recording;
+    r->tape->recording = false;
+    for (int i = 0; i < a->h.n; i++) {
+        f[0][i] = (float)share[i];
+        f[1][i] = (float)(1 - share[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        pv_tensor *w = pv_keep(&k, pv_tensor_new(r->dev, pv_flat(a->h.n), PV_F32));
+        if (w)
+            pv_tensor_write(w, f[i]);
+        x[i] = pv_keep(&k, pv_binary(r->tape, PV_MUL, x[i], w));
+    }
+    pv_tensor *y = pv_keep(s, pv_binary(r->tape, PV_ADD, x[0], x[1]));
+    pv_scope_end(&k);
+    r->tape->recording = before;
+    return y;
 }
 
 void model_forget(struct model_pass *p) { pv_net_out_free(&p->o); }

@@ -25,6 +25,9 @@ struct model { pv_net *student, *teacher; };
 /* Networks "student", trained, and "teacher"; `change` as in pv_run_add_net. */
 bool model_init(struct pv_run *r, struct model *m, void (*change)(struct pv_net_config *c));
 
+/* False after a fault if a batch has fewer unlabelled images than that (training only). */
+bool model_needs(const struct pv_run *r, int unlabeled);
+
 /* consistency * ramp((iter / ramp_unit), rampup / ramp_unit) of MODEL_OPTS_WEIGHT; logged as consistency_weight. */
 double model_weight(struct pv_run *r);
 /* The form of option "dice"; false after a fault if it is none. */
@@ -46,6 +49,9 @@ struct model_pass {
 bool model_student(struct pv_run *r, struct pv_scope *s, const struct model *m, pv_tensor *x, pv_tensor *label, int nl,
                    uint32_t pass, unsigned want, struct model_pass *p);
 void model_forget(struct model_pass *p);
+
+/* share[i] a[i] + (1 - share[i]) b[i] of every sample i; a, b PLAIN F32 of one shape, up to 64 samples. A constant. */
+pv_tensor *model_mix(struct pv_run *r, struct pv_scope *s, pv_tensor *a, pv_tensor *b, const double *share);
 
 /* Walks back, steps the student, moves the teacher by option "ema". */
 void model_step(struct pv_run *r, const struct model *m, pv_tensor *loss);

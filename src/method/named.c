@@ -12,6 +12,9 @@ extern const struct pv_named_loss *const pv_named_ducisc[];
 extern const struct pv_named_loss *const pv_named_mfcons[];
 extern const struct pv_named_loss *const pv_named_cce[];
 extern const struct pv_named_loss *const pv_named_mcf[];
+extern const struct pv_named_loss *const pv_named_uamt[];
+extern const struct pv_named_loss *const pv_named_cps[];
+extern const struct pv_named_loss *const pv_named_ict[];
 
 const struct pv_named_loss *const *const pv_named_lists[] = {
     pv_named_common,
@@ -19,6 +22,9 @@ const struct pv_named_loss *const *const pv_named_lists[] = {
     pv_named_mfcons,
     pv_named_cce,
     pv_named_mcf,
+    pv_named_uamt,
+    pv_named_cps,
+    pv_named_ict,
     NULL,
 };
 

@@ -95,9 +95,7 @@ static struct pv_net_config net_config(const pv_json *config)
     snprintf(c.name, sizeof c.name, "%s", pv_json_str(n, "name", "vnet"));
     for (int i = 0; i < 3; i++)
         c.patch[i] = (int)pv_json_number_value(pv_json_at(patch, (size_t)i));
-    const char *init = pv_json_str(n, "init", "default");
-    c.init = pv_streq(init, "kaiming") ? PV_SCHEME_KAIMING : pv_streq(init, "kaiming_conv") ? PV_SCHEME_KAIMING_CONV
-                                                                                          : PV_SCHEME_DEFAULT;
+    pv_init_scheme_find(pv_json_str(n, "init", "default"), &c.init);
     return c;
 }
 
@@ -370,6 +368,14 @@ void pv_run_uniforms(struct pv_run *r, const char *name, int n, double lo, doubl
     struct pv_rng rng = pv_rng_make(r->seed, pv_stream(name, (uint64_t)r->iter, 0));
     for (int i = 0; i < n; i++)
         v[i] = g && i < g->n ? g->v[i] : lo + (hi - lo) * pv_rng_uniform(&rng);
+}
+
+void pv_run_betas(struct pv_run *r, const char *name, int n, double a, double b, double *v)
+{
+    const struct pv_given *g = find_given(r, name);
+    struct pv_rng rng = pv_rng_make(r->seed, pv_stream(name, (uint64_t)r->iter, 0));
+    for (int i = 0; i < n; i++)
+        v[i] = g && i < g->n ? g->v[i] : pv_rng_beta(&rng, a, b);
 }
 
 void pv_run_below(struct pv_run *r, const char *name, int n, const int *below, int *v)

@@ -2,17 +2,35 @@
  * Declaring and calling layers. */
 #include "nn/layers.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "ops/conv.h"
 
-static int weight(pv_params *p, const char *name, int dims, int a, int b, int k, int fan_in, bool kaiming)
+bool pv_init_scheme_find(const char *name, enum pv_init_scheme *s)
+{
+    static const char *const names[] = {"default", "kaiming", "kaiming_conv", "xavier_conv"};
+    for (size_t i = 0; i < PV_COUNT(names); i++)
+        if (pv_streq(name, names[i])) {
+            *s = (enum pv_init_scheme)i;
+            return true;
+        }
+    return false;
+}
+
+static int weight(pv_params *p, const char *name, int dims, int a, int b, int k, struct pv_init init)
 {
     char key[96];
     snprintf(key, sizeof key, "%s.weight", name);
-    int shape[5] = {a, b, k, k, k};
-    struct pv_init init = {kaiming ? PV_INIT_KAIMING : PV_INIT_FAN_IN, 0, fan_in};
-    return pv_param_add(p, key, dims + 2, shape, init);
+    return pv_param_add(p, key, dims + 2, (int[]){a, b, k, k, k}, init);
+}
+
+/* Of a convolution [co][ci][..] with `volume` taps. */
+static struct pv_init conv_init(enum pv_init_scheme s, int ci, int co, int volume)
+{
+    if (s == PV_SCHEME_XAVIER_CONV)
+        return (struct pv_init){PV_INIT_NORMAL, sqrt(2.0 / ((ci + co) * volume)), 0};
+    return (struct pv_init){s == PV_SCHEME_DEFAULT ? PV_INIT_FAN_IN : PV_INIT_KAIMING, 0, ci * volume};
 }
 
 static int bias(pv_params *p, const char *name, int co, int fan_in)
@@ -29,7 +47,7 @@ struct pv_conv_layer pv_conv_declare(pv_params *p, const char *name, int dims, i
 {
     int fan_in = ci * volume(dims, k);
     struct pv_conv_layer l = {.co = co, .k = k, .stride = stride, .pad = k == 2 ? 0 : (k - 1) / 2, .b = -1};
-    l.w = weight(p, name, dims, co, ci, k, fan_in, s != PV_SCHEME_DEFAULT);
+    l.w = weight(p, name, dims, co, ci, k, conv_init(s, ci, co, volume(dims, k)));
     if (has_bias)
         l.b = bias(p, name, co, fan_in);
     return l;
@@ -41,7 +59,8 @@ struct pv_conv_layer pv_up_declare(pv_params *p, const char *name, int dims, int
     /* PyTorch computes fan_in of a transposed weight [ci][co][k..] from its second axis */
     int fan_in = co * volume(dims, k);
     struct pv_conv_layer l = {.co = co, .k = k, .stride = 2, .up = true, .b = -1};
-    l.w = weight(p, name, dims, ci, co, k, fan_in, s == PV_SCHEME_KAIMING);
+    l.w = weight(p, name, dims, ci, co, k,
+                 (struct pv_init){s == PV_SCHEME_KAIMING ? PV_INIT_KAIMING : PV_INIT_FAN_IN, 0, fan_in});
     if (has_bias)
         l.b = bias(p, name, co, fan_in);
     return l;
@@ -51,7 +70,7 @@ struct pv_conv_layer pv_head_declare(pv_params *p, const char *name, int dims, i
                                      enum pv_init_scheme s)
 {
     struct pv_conv_layer l = {.co = co, .k = 1, .stride = 1, .head = true};
-    l.w = weight(p, name, dims, co, ci, 1, ci, s != PV_SCHEME_DEFAULT);
+    l.w = weight(p, name, dims, co, ci, 1, conv_init(s, ci, co, 1));
     l.b = bias(p, name, co, ci);
     return l;
 }

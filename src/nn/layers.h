@@ -6,9 +6,12 @@
 #include "nn/params.h"
 #include "ops/norm.h"
 
-enum pv_init_scheme { PV_SCHEME_DEFAULT, PV_SCHEME_KAIMING, PV_SCHEME_KAIMING_CONV };
 /* DEFAULT: PyTorch's. KAIMING: kaiming_normal_ weights of convolutions and transposed ones, default biases.
- * KAIMING_CONV: the same for convolutions only (CRLN). */
+ * KAIMING_CONV: the same for convolutions only (CRLN). XAVIER_CONV: xavier_normal_ weights of convolutions (the second
+ * network of CPS in SSL4MIS). */
+enum pv_init_scheme { PV_SCHEME_DEFAULT, PV_SCHEME_KAIMING, PV_SCHEME_KAIMING_CONV, PV_SCHEME_XAVIER_CONV };
+/* By its name in configurations: default, kaiming, kaiming_conv, xavier_conv; false, without a fault, if it is none. */
+bool pv_init_scheme_find(const char *name, enum pv_init_scheme *s);
 
 struct pv_conv_layer { int w, b, co, k, stride, pad; bool up, head; };
 struct pv_norm_layer { enum pv_norm_kind kind; int gamma, beta, mean, var; };

@@ -71,7 +71,8 @@ static void initial(const struct pv_param *q, float *v, uint64_t seed, const cha
 {
     struct pv_rng r = pv_rng_make(seed, pv_stream(net, (uint64_t)index, 0));
     double bound = q->init.fan_in ? 1 / sqrt(q->init.fan_in) : 0;
-    double sigma = q->init.fan_in ? sqrt(2.0 / q->init.fan_in) : 0;
+    double sigma = q->init.kind == PV_INIT_NORMAL ? q->init.value
+                   : q->init.fan_in ? sqrt(2.0 / q->init.fan_in) : 0;
     for (int i = 0; i < q->len; i++)
         v[i] = (float)(q->init.kind == PV_INIT_CONST ? q->init.value
                      : q->init.kind == PV_INIT_FAN_IN ? bound * (2 * pv_rng_uniform(&r) - 1)

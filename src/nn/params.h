@@ -9,8 +9,9 @@
 #include "tensor/tensor.h"
 
 /* How a parameter starts. FAN_IN: uniform in +-1/sqrt(fan_in), PyTorch's default for convolutions and their
- * biases; KAIMING: normal with variance 2 / fan_in (torch kaiming_normal_, fan_in, ReLU). */
-enum pv_init_kind { PV_INIT_CONST, PV_INIT_FAN_IN, PV_INIT_KAIMING };
+ * biases; KAIMING: normal with variance 2 / fan_in (torch kaiming_normal_, fan_in, ReLU); NORMAL: normal with
+ * standard deviation `value`. */
+enum pv_init_kind { PV_INIT_CONST, PV_INIT_FAN_IN, PV_INIT_KAIMING, PV_INIT_NORMAL };
 struct pv_init { enum pv_init_kind kind; double value; int fan_in; };
 
 struct pv_param {

@@ -214,7 +214,7 @@ bool pv_config_check(const pv_json *c, const char *name)
     }
     static const struct { const char *key; const char *words[6]; } choices[] = {
         {"optim.schedule", {"constant", "step", "poly", "poly_epoch"}}, {"optim.name", {"sgd"}},
-        {"net.init", {"default", "kaiming", "kaiming_conv"}}, {"data.orient", {"file", "ras"}},
+        {"net.init", {"default", "kaiming", "kaiming_conv", "xavier_conv"}}, {"data.orient", {"file", "ras"}},
         {"eval.units", {"voxel", "mm"}}, {"eval.empty", {"medpy", "strict", "nan"}},
         {"data.annotation", {"dense", "cross", "sparse"}}, {"active.first", {"random", "list"}},
         {"active.strategy", {"entropy", "random"}}};

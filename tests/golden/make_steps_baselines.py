@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes steps/*.safetensors of the baselines (docs/methods/baselines.md): whole steps by the formulas of
+baseline_terms.py. Names on the command line choose. Needs torch, numpy, safetensors."""
+import sys
+
+import baseline_terms as terms
+import torch
+from baseline_terms import ramp
+from make_steps_mt import config, ema, set_lr, sgd
+from steps import Steps
+
+torch.set_default_dtype(torch.float64)
+terms.MARGIN = 0        # with 16,384 voxels one is always close
+SIZE = (32, 32, 16)
+
+
+def options(**more):
+    """Ramps of 12 iterations in units of 2: 6000 and 1000 at reference length."""
+    return {'rampup': 6000, 'ramp_unit': 1000, **more}
+
+
+def weight(i, most):
+    return most * ramp(i // 2, 6)
+
+
+def soft(net, x):
+    with torch.no_grad():
+        return torch.softmax(net(x).logits, 1)
+
+
+def steps(name, method, terms_of, **opts):
+    """terms_of(s, i, student, teacher, image, label) -> [(log name, weight, value)] and logs."""
+    s = Steps(name, config(method, **opts), 2, 2)
+    student, teacher = s.net(0), s.net(1)
+    opt = sgd(student)
+    for i in range(5):
+        image, label = s.batch(i)
+        set_lr(opt, i)
+        parts, logs = terms_of(s, i, student, teacher, image, label)
+        loss = sum(w * v for _, w, v in parts)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        ema(teacher, student, i)
+        for k, v in {'loss': loss, **{k: v for k, _, v in parts}, **logs}.items():
+            s.log(i, k, v)
+    s.save()
+
+
+def uamt():
+    def f(s, i, student, teacher, image, label):
+        z = student(image).logits
+        double = torch.cat([image[2:], image[2:]])
+        passes = []
+        for k in range(2):
+            noise = s.field(i, f'noise_{k}', (4, 1) + SIZE, 0.3, 0.2)
+            with torch.no_grad():
+                passes.append(teacher(double + noise).logits)
+        p, h = terms.uncertainty(torch.cat(passes), 2)
+        share = 0.97 + 0.03 * ramp(i, 12)
+        kept = h < share * torch.log(torch.tensor(2.0))
+        target = soft(teacher, image[2:] + s.field(i, 'noise', (2, 1) + SIZE, 0.3, 0.2))
+        cons = terms.kept_mse(torch.softmax(z[2:], 1), target, kept)
+        w = weight(i, 5)
+        return ([('loss_sup', 1, terms.supervised('sq')(z[:2], label[:2])), ('loss_consistency', w, cons)],
+                {'consistency_weight': w, 'kept': kept.double().mean()})
+    steps('uamt', 'uamt', f, **options(consistency=5, passes=4, threshold=0.97))
+
+
+def cps():
+    s = Steps('cps', config('cps', **options(consistency=2)), 2, 2)
+    nets = [s.net(0), s.net(1)]
+    opts = [sgd(n) for n in nets]
+    for i in range(5):
+        image, label = s.batch(i)
+        z = [n(image).logits for n in nets]
+        sup = [terms.supervised('mc')(v[:2], label[:2]) for v in z]
+        cross, w = terms.cross(z[0][2:], z[1][2:]), weight(i, 2)
+        loss = sup[0] + sup[1] + w * cross
+        for o in opts:
+            set_lr(o, i)
+            o.zero_grad()
+        loss.backward()
+        for o in opts:
+            o.step()
+        for k, v in {'loss': loss, 'loss_sup_a': sup[0], 'loss_sup_b': sup[1], 'loss_cross': cross,
+                     'consistency_weight': w}.items():
+            s.log(i, k, v)
+    s.save()
+
+
+def ict():
+    """Two pairs: images 2, 3 with 4, 5."""
+    s = Steps('ict', config('ict', **options(consistency=5)), 2, 4)
+    student, teacher = s.net(0), s.net(1)
+    opt = sgd(student)
+    for i in range(5):
+        image, label = s.batch(i)
+        set_lr(opt, i)
+        mix = torch.tensor([0.1875 + 0.125 * i, 0.9375 - 0.0625 * i])
+        s.given(i, 'mix', mix)
+        m = mix[:, None, None, None, None]
+        target = (1 - m) * soft(teacher, image[2:4]) + m * soft(teacher, image[4:])
+        z = student(torch.cat([image[:2], (1 - m) * image[2:4] + m * image[4:]])).logits
+        sup = terms.supervised('mc')(z[:2], label[:2])
+        cons, w = ((torch.softmax(z[2:], 1) - target) ** 2).mean(), weight(i, 5)
+        loss = sup + w * cons
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        ema(teacher, student, i)
+        for k, v in {'loss': loss, 'loss_sup': sup, 'loss_consistency': cons, 'consistency_weight': w}.items():
+            s.log(i, k, v)
+    s.save()
+
+
+if __name__ == '__main__':
+    every = {'uamt': uamt, 'cps': cps, 'ict': ict}
+    for name in sys.argv[1:] or every:
+        every[name]()
