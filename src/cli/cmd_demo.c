@@ -110,19 +110,12 @@ static bool train(struct demo *d, int k)
 
 static bool evaluate(struct demo *d, int k)
 {
-    struct pv_model *m = pv_model_open(d->dev, d->run[k], NULL);
-    struct pv_eval_params ep;
-    pv_dataset *ds = m ? pv_dataset_open(d->data, NULL) : NULL;
-    struct pv_infer_opts o = {.gaussian = -1, .largest = -1};
-    bool ok = ds && pv_config_eval(m->config, ds->num_classes, &ep);
-    if (ok)
-        d->unlabeled = ds->num_split[PV_TRAIN] - d->labeled;
-    ok = ok && pv_score_split(&(struct pv_score){.models = &m, .num = 1, .ds = ds, .split = PV_TEST, .infer = &o,
-                                                 .params = &ep, .out = d->run[k], .report = true}, &d->table[k]);
+    int num_train;
+    if (!pv_score_run(d->dev, d->run[k], d->data, NULL, PV_TEST, false, &d->table[k], &num_train))
+        return false;
+    d->unlabeled = num_train - d->labeled;
     d->table[k].ddof = 1;
-    pv_dataset_free(&ds);
-    pv_model_free(&m);
-    return ok;
+    return true;
 }
 
 /* ---- results ---- */

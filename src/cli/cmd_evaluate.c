@@ -10,13 +10,14 @@
 #include "train/batch.h"
 #include "train/config.h"
 #include "train/score.h"
+#include "train/scores.h"
 
 extern const struct pv_command pv_cmd_evaluate;
 
 struct args {
     struct pv_dev_args dev;
     const char *pred, *ref, *data, *split, *out, *units, *empty, *metrics, *weights, *mirror, *lists;
-    struct pv_strs runs;
+    struct pv_strs runs, compared;
     int64_t classes, largest, batch;
     int stride[3];
     bool json, quiet, save;
@@ -143,14 +144,22 @@ static bool score_files(const struct args *a)
 
 /* ---- a run on a split ---- */
 
+static const char *const splits[] = {"train", "val", "test"};
+
+static int find_split(const char *name)
+{
+    for (int i = 0; i < (int)PV_COUNT(splits); i++)
+        if (pv_streq(name, splits[i]))
+            return i;
+    pv_fail(PV_FAULT_USAGE, "--split is train, val or test, not '%s'", name);
+    return -1;
+}
+
 static bool score_run(const struct args *a)
 {
-    static const char *const splits[] = {"train", "val", "test"};
-    int split = 0;
-    while (split < 3 && !pv_streq(a->split, splits[split]))
-        split++;
-    if (split == 3)
-        return pv_fail(PV_FAULT_USAGE, "--split is train, val or test, not '%s'", a->split);
+    int split = a->split ? find_split(a->split) : PV_TEST;
+    if (split < 0)
+        return false;
     struct pv_model *m[16] = {NULL};
     int num = 0;
     pv_dev *dev = pv_open_device(&a->dev, NULL);
@@ -194,16 +203,51 @@ static bool score_run(const struct args *a)
     return ok;
 }
 
+/* ---- what was evaluated already ---- */
+
+static bool compare(const struct args *a)
+{
+    int n = (int)a->compared.n, read = 0;
+    struct pv_scores *s = pv_array(struct pv_scores, n);
+    const char *const *names = (const char *const *)a->compared.v;
+    bool ok = !a->split || find_split(a->split) >= 0;
+    for (int i = 0; ok && i < n; i++) {
+        char *path = pv_scores_find(names[i], a->split, &s[i].split);
+        ok = path || pv_fail(PV_FAULT_INPUT, "%s holds no evaluation%s%s: run protovox evaluate --run first", names[i],
+                             a->split ? " of split " : "", a->split ? a->split : "");
+        ok = ok && pv_scores_read(&s[i], path);
+        read += ok;
+        pv_free(path);
+    }
+    if (ok && a->json) {
+        pv_json *j = pv_scores_json(s, names, n);
+        char *text = pv_json_text(j, true);
+        printf("%s\n", text);
+        pv_free(text);
+        pv_json_free(j);
+    } else if (ok) {
+        char *text = pv_scores_text(s, names, n);
+        fputs(text, stdout);
+        pv_free(text);
+    }
+    for (int i = 0; i < read; i++)
+        pv_scores_free(&s[i]);
+    pv_free(s);
+    return ok;
+}
+
 static int run(int argc, char **argv)
 {
-    struct args a = {.split = "test", .classes = 2, .largest = -1};
+    struct args a = {.classes = 2, .largest = -1};
     const struct pv_opt opts[] = {
         {"pred", PV_OPT_STR, &a.pred, "DIR", "folder of predicted label files"},
         {"ref", PV_OPT_STR, &a.ref, "DIR", "folder of reference label files of the same names"},
         {"classes", PV_OPT_INT, &a.classes, "N", "with --pred: classes, background included (default 2)"},
         {"run", PV_OPT_LIST, &a.runs, "RUN", "run folder to predict with; several form an ensemble"},
         {"data", PV_OPT_STR, &a.data, "DIR", "with --run: the data set"},
-        {"split", PV_OPT_STR, &a.split, "NAME", "with --run: train, val or test (default)"},
+        {"compare", PV_OPT_LIST, &a.compared, "RUN", "evaluated runs (or their evaluation_*.json): bootstrap, "
+         "and paired tests of each against the first"},
+        {"split", PV_OPT_STR, &a.split, "NAME", "train, val or test (default)"},
         {"lists", PV_OPT_STR, &a.lists, "DIR", "folder of the lists (default: in the data set)"},
         {"weights", PV_OPT_STR, &a.weights, "NAME", "best, final or latest (default: the first there is)"},
         {"stride", PV_OPT_SHAPE, a.stride, "XxYxZ", "of the sliding window"},
@@ -229,19 +273,24 @@ static int run(int argc, char **argv)
         ok = pv_fail(PV_FAULT_USAGE, "--batch is from 1 to 256");
     else if (!pv_config_mirror(a.mirror, &bits))
         ok = false;
+    else if (a.compared.n)
+        ok = a.runs.n || a.pred ? pv_fail(PV_FAULT_USAGE, "--compare reads results that are there: leave --run and "
+                                          "--pred away") : compare(&a);
     else if (a.pred && a.ref && !a.runs.n)
         ok = (a.classes >= 2 && a.classes <= 255) ? score_files(&a)
                                                   : pv_fail(PV_FAULT_USAGE, "--classes must be from 2 to 255");
     else if (a.runs.n && a.data && !a.pred)
         ok = score_run(&a);
     else
-        ok = pv_fail(PV_FAULT_USAGE, "evaluate needs --pred and --ref, or --run and --data; see protovox evaluate "
-                     "--help");
+        ok = pv_fail(PV_FAULT_USAGE, "evaluate needs --pred and --ref, --run and --data, or --compare; see "
+                     "protovox evaluate --help");
     pv_strs_free(&a.runs);
+    pv_strs_free(&a.compared);
     return ok ? 0 : pv_exit_code();
 }
 
 const struct pv_command pv_cmd_evaluate = {"evaluate", "score predictions: Dice, Jaccard, 95HD, ASD and more",
     "  protovox evaluate --run RUN --data DIR --split test\n"
     "  protovox evaluate --run RUN1 RUN2 --data DIR --mirror xyz      (ensemble, test-time mirroring)\n"
+    "  protovox evaluate --compare RUN1 RUN2                          (paired tests of RUN2 against RUN1)\n"
     "  protovox evaluate --pred DIR --ref DIR --units mm --metrics dice,hd95,nsd", run};

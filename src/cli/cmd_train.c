@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
+#include "cli/seeds.h"
 #include "method/method.h"
 #include "net/net.h"
 #include "platform/platform.h"
@@ -55,6 +56,7 @@ static int run(int argc, char **argv)
     struct pv_config_args ca = {.labeled = -1, .iters = -1, .batch = -1, .seed = -1};
     struct pv_train_args ta = {0};
     struct pv_strs sets = {0};
+    const char *seeds = NULL;
     bool list = false, list_method = false, simulate = false;
     const struct pv_opt opts[] = {
         {"data", PV_OPT_STR, &ta.data, "DIR", "data set: nnU-Net folder, or the .h5 folders of the public code"},
@@ -68,6 +70,7 @@ static int run(int argc, char **argv)
         {"patch", PV_OPT_SHAPE, ca.patch, "XxYxZ", "patch size"},
         {"batch", PV_OPT_INT, &ca.batch, "N", "labelled samples per batch, and as many unlabelled"},
         {"seed", PV_OPT_INT, &ca.seed, "N", "seed of everything random (default 1337)"},
+        {"seeds", PV_OPT_STR, &seeds, "1,2,3", "train with each into RUN/seed-N; mean and spread of the scores"},
         PV_DEVICE_OPTS(dev_args),
         {"lists", PV_OPT_STR, &ta.lists, "DIR", "folder of train.list, test.list (default: in the data set)"},
         {"config", PV_OPT_STR, &ca.file, "F.json", "settings that override the preset"},
@@ -100,7 +103,11 @@ static int run(int argc, char **argv)
         pv_strs_add(&sets, "active.simulate=true");
     ca.sets = (const char *const *)sets.v;
     ca.num_sets = sets.n;
-    if (!(ta.resume ? settings_fit(&ca, ta.out) : (ta.config = pv_config_resolve(&ca)) != NULL)) {
+    if (seeds && ca.seed >= 0) {
+        pv_fail(PV_FAULT_USAGE, "--seed and --seeds exclude each other");
+        goto done;
+    }
+    if (!(ta.resume ? seeds || settings_fit(&ca, ta.out) : (ta.config = pv_config_resolve(&ca)) != NULL)) {
         code = pv_exit_code();
         goto done;
     }
@@ -116,9 +123,11 @@ static int run(int argc, char **argv)
     ta.command = cmd.text;
     pv_stop_install();
     ta.dev = pv_open_device(&dev_args, NULL);
-    enum pv_train_state s = ta.dev ? pv_train(&ta) : PV_TRAIN_FAILED;
-    if (!ta.dev)
-        pv_json_free(ta.config);
+    enum pv_train_state s = PV_TRAIN_FAILED;
+    if (!ta.dev || seeds)
+        pv_json_free(ta.config);        /* of several seeds: it was resolved to be checked */
+    if (ta.dev)
+        s = seeds ? pv_train_seeds(seeds, &ta, &ca) : pv_train(&ta);
     pv_dev_close(&ta.dev);
     pv_str_free(&cmd);
     code = s == PV_TRAIN_DONE ? 0 : s == PV_TRAIN_STOPPED ? PV_FAULT_STOPPED : pv_exit_code();
@@ -131,6 +140,7 @@ const struct pv_command pv_cmd_train = {"train", "train a method on a data set",
     "  protovox train --data DIR --method mt --labeled 8 --out RUN\n"
     "  protovox train --data LA --preset la --method mt --labeled 8 --out RUN --device opencl:0\n"
     "  protovox train --data LA --out RUN --resume\n"
+    "  protovox train --data LA --preset la --method mt --labeled 8 --seeds 1,2,3 --out RUNS\n"
     "  protovox train --data BRATS --preset brats19 --method mfcons --labeled 25 --set active.rounds=4 --simulate "
     "--out RUN\n"
     "  protovox train --list\n"

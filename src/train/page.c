@@ -58,7 +58,7 @@ static void set_cell(struct pv_report_grid *g, size_t row, size_t col, const cha
 
 static const char *metric_title(struct page_parts *p, const struct page_run *r, int k)
 {
-    return page_keep(&p->texts, pv_asprintf("%s (%s)", r->shown[k].name, r->shown[k].unit));
+    return page_keep(&p->texts, pv_asprintf("%s (%s)", r->s.shown[k].name, r->s.shown[k].unit));
 }
 
 static const char *dataset_name(const struct page_run *r)
@@ -71,10 +71,10 @@ static const char *dataset_name(const struct page_run *r)
 /* What a reader must know about the numbers: cases, weights, empty predictions. */
 static const char *cases_note(struct page_parts *p, const struct page_run *r)
 {
-    const pv_json *about = pv_json_get(r->eval, "about"), *settings = pv_json_get(r->eval, "settings");
-    const pv_json *runs = pv_json_get(about, "runs"), *empty = pv_json_get(r->eval, "empty_predictions");
+    const pv_json *about = pv_json_get(r->s.eval, "about"), *settings = pv_json_get(r->s.eval, "settings");
+    const pv_json *runs = pv_json_get(about, "runs"), *empty = pv_json_get(r->s.eval, "empty_predictions");
     struct pv_str s = {0};
-    pv_str_addf(&s, "%zu %s case%s", r->num_cases, r->split, r->num_cases == 1 ? "" : "s");
+    pv_str_addf(&s, "%zu %s case%s", r->s.num_cases, r->s.split, r->s.num_cases == 1 ? "" : "s");
     if (dataset_name(r))
         pv_str_addf(&s, " of %s", dataset_name(r));
     if (pv_json_count(runs) > 1)
@@ -99,16 +99,16 @@ static const char *cases_note(struct page_parts *p, const struct page_run *r)
 static void add_cases(struct page_parts *p, struct pv_report *out)
 {
     const struct page_run *r = &p->run[0];
-    p->cases = pv_array(struct pv_report_case, r->num_cases + 1);
-    for (size_t i = 0; i < r->num_cases; i++) {
-        const struct pv_case_pictures *c = pv_pictures_find(&r->pictures, r->ids[i]);
-        p->cases[i] = (struct pv_report_case){r->ids[i], r->values + i * (size_t)r->num_metrics,
+    p->cases = pv_array(struct pv_report_case, r->s.num_cases + 1);
+    for (size_t i = 0; i < r->s.num_cases; i++) {
+        const struct pv_case_pictures *c = pv_pictures_find(&r->pictures, r->s.ids[i]);
+        p->cases[i] = (struct pv_report_case){r->s.ids[i], r->s.values + i * (size_t)r->s.num_metrics,
                                               c ? &c->mosaic : NULL, c ? &c->strip : NULL};
     }
-    out->metrics = r->shown;
-    out->num_metrics = (size_t)r->num_metrics;
+    out->metrics = r->s.shown;
+    out->num_metrics = (size_t)r->s.num_metrics;
     out->cases = p->cases;
-    out->num_cases = r->num_cases;
+    out->num_cases = r->s.num_cases;
     out->cases_note = cases_note(p, r);
 }
 
@@ -116,18 +116,18 @@ static void add_cases(struct page_parts *p, struct pv_report *out)
 static void add_intervals(struct page_parts *p, struct pv_report *out)
 {
     const struct page_run *r = &p->run[0];
-    const pv_json *boot = pv_json_get(r->eval, "bootstrap"), *settings = pv_json_get(r->eval, "settings");
-    const pv_json *names = pv_json_get(pv_json_get(r->eval, "about"), "classes");
+    const pv_json *boot = pv_json_get(r->s.eval, "bootstrap"), *settings = pv_json_get(r->s.eval, "settings");
+    const pv_json *names = pv_json_get(pv_json_get(r->s.eval, "about"), "classes");
     size_t rows = pv_json_count(boot), i = 0;
-    if (!rows || !r->num_metrics)
+    if (!rows || !r->s.num_metrics)
         return;
-    struct pv_report_grid *g = new_grid(p, NULL, rows, (size_t)r->num_metrics + 1);
+    struct pv_report_grid *g = new_grid(p, NULL, rows, (size_t)r->s.num_metrics + 1);
     set_head(g, 0, "Class");
     for (const pv_json *c = pv_json_at(boot, 0); c; c = pv_json_next(c), i++) {
         set_cell(g, i, 0, pv_json_str(names, pv_json_key(c), pv_json_key(c)));
-        for (int k = 0; k < r->num_metrics; k++) {
-            const pv_json *b = pv_json_get(c, pv_metrics[r->metric[k]].key);
-            double scale = r->shown[k].higher_is_better ? 100 : 1;
+        for (int k = 0; k < r->s.num_metrics; k++) {
+            const pv_json *b = pv_json_get(c, pv_metrics[r->s.metric[k]].key);
+            double scale = r->s.shown[k].higher_is_better ? 100 : 1;
             char v[3][32];
             static const char *const key[] = {"mean", "low", "high"};
             for (int j = 0; j < 3; j++)
@@ -156,7 +156,7 @@ static void one_run(struct page_parts *p, const struct pv_page *a, struct pv_rep
     out->num_header = page_rows(r, &p->texts, p->header);
     out->plots = r->plots.plots;
     out->num_plots = r->plots.num;
-    if (r->eval) {
+    if (r->s.eval) {
         add_cases(p, out);
         add_intervals(p, out);
     }
@@ -166,27 +166,11 @@ static void one_run(struct page_parts *p, const struct pv_page *a, struct pv_rep
 
 /* ---- several runs ---- */
 
-static int find_metric(const struct page_run *r, enum pv_metric_id id)
-{
-    for (int k = 0; k < r->num_metrics; k++)
-        if (r->metric[k] == id)
-            return k;
-    return -1;
-}
-
-static double value_of(const struct page_run *r, const char *id, int k)
-{
-    for (size_t i = 0; i < r->num_cases; i++)
-        if (pv_streq(r->ids[i], id))
-            return r->values[i * (size_t)r->num_metrics + (size_t)k];
-    return NAN;
-}
-
 /* The first run that was evaluated; its first metric is what runs are compared by. */
 static const struct page_run *leader(const struct page_parts *p)
 {
     for (int i = 0; i < p->num; i++)
-        if (p->run[i].num_metrics && p->run[i].num_cases)
+        if (p->run[i].s.num_metrics && p->run[i].s.num_cases)
             return &p->run[i];
     return NULL;
 }
@@ -194,24 +178,24 @@ static const struct page_run *leader(const struct page_parts *p)
 static void means_grid(struct page_parts *p, const struct page_run *lead)
 {
     struct pv_report_grid *g = new_grid(p, "Mean \xC2\xB1 standard deviation over cases", (size_t)p->num,
-                                        (size_t)lead->num_metrics + 3);
+                                        (size_t)lead->s.num_metrics + 3);
     set_head(g, 0, "Run");
     set_head(g, 1, "Method");
     set_head(g, 2, "Cases");
-    for (int k = 0; k < lead->num_metrics; k++)
+    for (int k = 0; k < lead->s.num_metrics; k++)
         set_head(g, (size_t)k + 3, metric_title(p, lead, k));
     for (int i = 0; i < p->num; i++) {
         const struct page_run *r = &p->run[i];
         size_t row = (size_t)i;
         set_cell(g, row, 0, r->name);
         set_cell(g, row, 1, pv_json_str(r->config, "method", ""));
-        set_cell(g, row, 2, page_keep(&p->texts, r->eval ? pv_asprintf("%zu %s", r->num_cases, r->split)
+        set_cell(g, row, 2, page_keep(&p->texts, r->s.eval ? pv_asprintf("%zu %s", r->s.num_cases, r->s.split)
                                                          : pv_strdup("not evaluated")));
-        for (int k = 0; k < lead->num_metrics; k++) {
-            int own = find_metric(r, lead->metric[k]);
+        for (int k = 0; k < lead->s.num_metrics; k++) {
+            int own = pv_scores_metric(&r->s, lead->s.metric[k]);
             if (own < 0)
                 continue;
-            struct page_mean m = page_mean_of(r, own);
+            struct pv_scores_mean m = pv_scores_mean(&r->s, own);
             char mean[32], sd[32];
             page_number(r, own, m.mean, mean);
             page_number(r, own, m.sd, sd);
@@ -241,31 +225,16 @@ static void tests_grid(struct page_parts *p, const struct page_run *lead)
     for (int i = 0; i < p->num; i++)
         for (int j = i + 1; j < p->num; j++) {
             const struct page_run *x = &p->run[i], *y = &p->run[j];
-            int kx = find_metric(x, lead->metric[0]), ky = find_metric(y, lead->metric[0]);
-            if (kx < 0 || ky < 0)
+            struct pv_scores_pair pair = pv_scores_compare(&y->s, &x->s, lead->s.metric[0]);
+            if (!pair.n)
                 continue;
-            double *a = pv_array(double, x->num_cases + 1), *b = pv_array(double, x->num_cases + 1);
-            size_t n = 0, better = 0;
-            for (size_t c = 0; c < x->num_cases; c++) {
-                a[n] = value_of(y, x->ids[c], ky);
-                b[n] = x->values[c * (size_t)x->num_metrics + (size_t)kx];
-                bool both = isfinite(a[n]) && isfinite(b[n]);
-                better += both && (lead->shown[0].higher_is_better ? a[n] > b[n] : a[n] < b[n]);
-                n += both;
-            }
-            if (!n)
-                goto next;
-            struct pv_ttest t = pv_ttest_paired(a, b, n);
-            struct pv_wilcoxon w = pv_wilcoxon_paired(a, b, n);
             set_cell(g, row, 0, page_keep(&p->texts, pv_asprintf("%s against %s", y->brief, x->brief)));
-            set_cell(g, row, 1, page_keep(&p->texts, pv_asprintf("%zu", n)));
-            set_cell(g, row, 2, isnan(t.mean) ? "\xE2\x80\x93" : page_keep(&p->texts, pv_asprintf("%+.2f", t.mean)));
-            set_cell(g, row, 3, page_keep(&p->texts, pv_asprintf("%zu of %zu", better, n)));
-            set_cell(g, row, 4, p_text(p, t.p_two));
-            set_cell(g, row++, 5, p_text(p, w.p_two));
-next:
-            pv_free(a);
-            pv_free(b);
+            set_cell(g, row, 1, page_keep(&p->texts, pv_asprintf("%zu", pair.n)));
+            set_cell(g, row, 2, isnan(pair.difference) ? "\xE2\x80\x93"
+                                                       : page_keep(&p->texts, pv_asprintf("%+.2f", pair.difference)));
+            set_cell(g, row, 3, page_keep(&p->texts, pv_asprintf("%zu of %zu", pair.better, pair.n)));
+            set_cell(g, row, 4, p_text(p, pair.p_t_two));
+            set_cell(g, row++, 5, p_text(p, pair.p_wilcoxon_two));
         }
     g->rows = row;
     if (!row)
@@ -276,16 +245,16 @@ static void cases_grid(struct page_parts *p, const struct page_run *lead)
 {
     struct pv_report_grid *g = new_grid(p, page_keep(&p->texts, pv_asprintf("%s of every case",
                                                      metric_title(p, lead, 0))),
-                                        lead->num_cases, (size_t)p->num + 1);
+                                        lead->s.num_cases, (size_t)p->num + 1);
     set_head(g, 0, "Case");
     for (int i = 0; i < p->num; i++) {
         const struct page_run *r = &p->run[i];
-        int k = find_metric(r, lead->metric[0]);
+        int k = pv_scores_metric(&r->s, lead->s.metric[0]);
         set_head(g, (size_t)i + 1, r->brief);
-        for (size_t c = 0; c < lead->num_cases; c++) {
+        for (size_t c = 0; c < lead->s.num_cases; c++) {
             char v[32];
-            page_number(lead, 0, k < 0 ? NAN : value_of(r, lead->ids[c], k), v);
-            set_cell(g, c, 0, lead->ids[c]);
+            page_number(lead, 0, k < 0 ? NAN : pv_scores_value(&r->s, lead->s.ids[c], k), v);
+            set_cell(g, c, 0, lead->s.ids[c]);
             set_cell(g, c, (size_t)i + 1, page_keep(&p->texts, pv_strdup(v)));
         }
     }
@@ -331,19 +300,19 @@ static void shared_plots(struct page_parts *p)
 static void compared_pictures(struct page_parts *p, const struct page_run *lead, struct pv_report *out)
 {
     size_t n = 0;
-    p->cases = pv_array(struct pv_report_case, lead->num_cases * (size_t)p->num + 1);
-    for (size_t c = 0; c < lead->num_cases; c++)
+    p->cases = pv_array(struct pv_report_case, lead->s.num_cases * (size_t)p->num + 1);
+    for (size_t c = 0; c < lead->s.num_cases; c++)
         for (int i = 0; i < p->num; i++) {
             const struct page_run *r = &p->run[i];
-            const struct pv_case_pictures *pic = pv_pictures_find(&r->pictures, lead->ids[c]);
-            int k = find_metric(r, lead->metric[0]);
+            const struct pv_case_pictures *pic = pv_pictures_find(&r->pictures, lead->s.ids[c]);
+            int k = pv_scores_metric(&r->s, lead->s.metric[0]);
             if (!pic || k < 0)
                 continue;
             char v[32];
-            page_number(r, k, value_of(r, lead->ids[c], k), v);
-            p->cases[n++] = (struct pv_report_case){.id = lead->ids[c], .mosaic = &pic->mosaic, .strip = &pic->strip,
-                .note = page_keep(&p->texts, pv_asprintf("by %s: %s %s %s", r->brief, r->shown[k].name, v,
-                                                         r->shown[k].unit))};
+            page_number(r, k, pv_scores_value(&r->s, lead->s.ids[c], k), v);
+            p->cases[n++] = (struct pv_report_case){.id = lead->s.ids[c], .mosaic = &pic->mosaic, .strip = &pic->strip,
+                .note = page_keep(&p->texts, pv_asprintf("by %s: %s %s %s", r->brief, r->s.shown[k].name, v,
+                                                         r->s.shown[k].unit))};
         }
     out->cases = p->cases;
     out->num_cases = n;
@@ -353,25 +322,25 @@ static void comparison(struct page_parts *p, const struct page_run *lead, struct
 {
     for (int i = 0; i < p->num; i++) {
         const struct page_run *r = &p->run[i];
-        int k = find_metric(r, lead->metric[0]);
-        struct page_mean m = k < 0 ? (struct page_mean){NAN, NAN, 0} : page_mean_of(r, k);
+        int k = pv_scores_metric(&r->s, lead->s.metric[0]);
+        struct pv_scores_mean m = k < 0 ? (struct pv_scores_mean){NAN, NAN, 0} : pv_scores_mean(&r->s, k);
         char mean[32], sd[32];
         page_number(lead, 0, m.mean, mean);
         page_number(lead, 0, m.sd, sd);
         p->names[i] = r->brief;
         p->means[i] = m.mean;
         p->tiles[i] = (struct pv_report_tile){
-            page_keep(&p->texts, pv_asprintf("%s %s", mean, lead->shown[0].unit)),
+            page_keep(&p->texts, pv_asprintf("%s %s", mean, lead->s.shown[0].unit)),
             page_keep(&p->texts, pv_asprintf("\xC2\xB1 %s", sd)),
-            page_keep(&p->texts, pv_asprintf("%s of %s, mean of %zu", lead->shown[0].name, r->brief, m.n))};
+            page_keep(&p->texts, pv_asprintf("%s of %s, mean of %zu", lead->s.shown[0].name, r->brief, m.n))};
     }
     out->tiles = p->tiles;
     out->num_tiles = (size_t)p->num;
     means_grid(p, lead);
     tests_grid(p, lead);
     cases_grid(p, lead);
-    p->bars = (struct pv_report_bars){"Mean", lead->shown[0].unit, (size_t)p->num, p->names, p->means};
-    p->bars.title = page_keep(&p->texts, pv_asprintf("%s, mean over cases", lead->shown[0].name));
+    p->bars = (struct pv_report_bars){"Mean", lead->s.shown[0].unit, (size_t)p->num, p->names, p->means};
+    p->bars.title = page_keep(&p->texts, pv_asprintf("%s, mean over cases", lead->s.shown[0].name));
     p->panel[0] = (struct pv_report_panel){.title = "Comparison", .early = true, .grids = p->grid,
         .num_grids = (size_t)p->num_grids, .bars = &p->bars, .num_bars = 1,
         .note = "Difference: the second run minus the first. p: how often cases drawn by chance would differ as much "
@@ -431,9 +400,9 @@ static void hide_training_cases(struct page_parts *p, struct pv_report *out)
                         p->hidden[p->num_hidden++] = pv_json_string_value(c);
             }
         for (int i = 0; i < p->num && p->num > 1; i++) {    /* cases without pictures stand in tables only */
-            room += pass ? 0 : p->run[i].num_cases;
-            for (size_t k = 0; pass && k < p->run[i].num_cases; k++)
-                p->hidden[p->num_hidden++] = p->run[i].ids[k];
+            room += pass ? 0 : p->run[i].s.num_cases;
+            for (size_t k = 0; pass && k < p->run[i].s.num_cases; k++)
+                p->hidden[p->num_hidden++] = p->run[i].s.ids[k];
         }
         if (!pass)
             p->hidden = pv_array(const char *, room);

@@ -9,33 +9,24 @@
 #include "report/pictures.h"
 #include "report/runlog.h"
 #include "train/page.h"
+#include "train/scores.h"
 
 /* A run folder in memory. */
 struct page_run {
     const char *folder;
     char *name;                         /* the folder's last part; the whole path where two runs share it */
     const char *brief;                  /* the same for headings; the page's */
-    pv_json *config, *eval;             /* eval: NULL before an evaluation */
-    const char *split;                  /* of eval */
+    pv_json *config;
+    struct pv_scores s;                 /* zero before an evaluation */
     struct pv_runlog log;
     struct pv_runlog_plots plots;
     struct pv_pictures pictures;
     int64_t steps;                      /* done, by the weights; -1: there are none */
     double seconds;                     /* of training */
-
-    int num_metrics;                    /* those of eval that a page shows */
-    enum pv_metric_id metric[PV_NUM_METRICS];
-    struct pv_report_metric shown[PV_NUM_METRICS];
-    size_t num_cases;
-    const char **ids;                   /* [num_cases] the JSON's */
-    double *values;                     /* [num_cases][num_metrics], mean over the classes; shares in percent */
 };
 bool page_run_read(struct page_run *r, const char *folder, bool maybe_empty);
 void page_run_free(struct page_run *r);
 
-/* Values of metric k of the cases. n: those that are defined. */
-struct page_mean { double mean, sd; size_t n; };
-struct page_mean page_mean_of(const struct page_run *r, int k);
 /* "87.31" as the page shows metric k. */
 void page_number(const struct page_run *r, int k, double v, char out[32]);
 

@@ -30,90 +30,24 @@ void page_texts_free(struct page_texts *t)
 
 /* ---- results ---- */
 
-/* Ratios and volumes are neither better for being larger nor for being smaller: they stay in the CSV. */
-static void choose_metrics(struct page_run *r)
+static bool read_scores(struct page_run *r)
 {
-    const pv_json *mean = pv_json_get(r->eval, "foreground_mean");
-    bool mm = pv_streq(pv_json_str(pv_json_get(r->eval, "settings"), "units", "voxel"), "mm");
-    for (int i = 0; i < PV_NUM_METRICS; i++) {
-        const struct pv_metric *m = &pv_metrics[i];
-        bool share = m->kind == PV_KIND_SHARE;
-        if (!pv_json_get(mean, m->key) || (!share && m->kind != PV_KIND_DISTANCE))
-            continue;
-        r->shown[r->num_metrics] = (struct pv_report_metric){m->title, share ? "%" : mm ? "mm" : "voxel", share, 2};
-        r->metric[r->num_metrics++] = (enum pv_metric_id)i;
-    }
-}
-
-/* Mean over the classes that have a value. */
-static double case_value(const pv_json *classes, const char *key, bool percent)
-{
-    double sum = 0;
-    int n = 0;
-    for (const pv_json *c = pv_json_at(classes, 0); c; c = pv_json_next(c)) {
-        double v = pv_json_num(c, key, NAN);
-        if (isfinite(v)) {
-            sum += v;
-            n++;
-        }
-    }
-    return n ? sum / n * (percent ? 100 : 1) : NAN;
-}
-
-static bool read_eval(struct page_run *r)
-{
-    static const char *const splits[] = {"test", "val", "train"};
-    char *path = NULL, *pictures = NULL;
-    bool ok = true;
-    for (size_t i = 0; i < PV_COUNT(splits) && !r->split; i++) {
-        pv_free(path);
-        path = pv_asprintf("%s/evaluation_%s.json", r->folder, splits[i]);
-        if (pv_file_exists(path))
-            r->split = splits[i];
-    }
-    if (!r->split)
-        goto done;
-    ok = (r->eval = pv_json_read(path)) != NULL;
-    const pv_json *cases = pv_json_get(r->eval, "metric_per_case");
-    if (ok && (!pv_json_is_array(cases) || !pv_json_is_object(pv_json_get(r->eval, "foreground_mean"))))
-        ok = pv_fail(PV_FAULT_INPUT, "%s is no result of protovox evaluate; evaluate the run again", path);
-    if (!ok)
-        goto done;
-    choose_metrics(r);
-    r->num_cases = pv_json_count(cases);
-    r->ids = pv_array(const char *, r->num_cases + 1);
-    r->values = pv_array(double, r->num_cases * (size_t)r->num_metrics + 1);
-    size_t i = 0;
-    for (const pv_json *c = pv_json_at(cases, 0); c; c = pv_json_next(c), i++) {
-        r->ids[i] = pv_json_str(c, "case", "");
-        for (int k = 0; k < r->num_metrics; k++)
-            r->values[i * (size_t)r->num_metrics + (size_t)k] = case_value(
-                pv_json_get(c, "metrics"), pv_metrics[r->metric[k]].key, r->shown[k].higher_is_better);
-    }
-    pictures = pv_asprintf("%s/pictures_%s.safetensors", r->folder, r->split);
-    if (pv_file_exists(pictures))
+    char *path = pv_scores_find(r->folder, NULL, &r->s.split);
+    if (!path)
+        return true;
+    bool ok = pv_scores_read(&r->s, path);
+    char *pictures = pv_asprintf("%s/pictures_%s.safetensors", r->folder, r->s.split);
+    if (ok && pv_file_exists(pictures))
         ok = pv_pictures_read(pictures, &r->pictures);
-done:
-    pv_free(path);
     pv_free(pictures);
+    pv_free(path);
     return ok;
-}
-
-struct page_mean page_mean_of(const struct page_run *r, int k)
-{
-    double *v = pv_array(double, r->num_cases + 1);
-    for (size_t i = 0; i < r->num_cases; i++)
-        v[i] = r->values[i * (size_t)r->num_metrics + (size_t)k];
-    size_t n = pv_drop_nan(v, r->num_cases);
-    struct page_mean m = {pv_mean(v, n), pv_std(v, n, 1), n};
-    pv_free(v);
-    return m;
 }
 
 void page_number(const struct page_run *r, int k, double v, char out[32])
 {
     if (isfinite(v))
-        snprintf(out, 32, "%.*f", r->shown[k].decimals, v);
+        snprintf(out, 32, "%.*f", r->s.shown[k].decimals, v);
     else
         snprintf(out, 32, "\xE2\x80\x93");
 }
@@ -171,7 +105,7 @@ bool page_run_read(struct page_run *r, const char *folder, bool maybe_empty)
     bool ok = pv_file_exists(path) || pv_fail(PV_FAULT_INPUT, "%s is not a run folder: it has no config.json", folder);
     ok = ok && (r->config = pv_json_read(path)) != NULL && pv_config_check(r->config, path);
     pv_free(path);
-    ok = ok && read_metrics(r, maybe_empty) && read_weights(r) && read_eval(r);
+    ok = ok && read_metrics(r, maybe_empty) && read_weights(r) && read_scores(r);
     if (!ok)
         page_run_free(r);
     return ok;
@@ -181,12 +115,10 @@ void page_run_free(struct page_run *r)
 {
     pv_free(r->name);
     pv_json_free(r->config);
-    pv_json_free(r->eval);
+    pv_scores_free(&r->s);
     pv_runlog_plots_free(&r->plots);
     pv_runlog_free(&r->log);
     pv_pictures_free(&r->pictures);
-    pv_free(r->ids);
-    pv_free(r->values);
     *r = (struct page_run){0};
 }
 

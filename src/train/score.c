@@ -7,6 +7,7 @@
 #include "data/file.h"
 #include "platform/platform.h"
 #include "report/pictures.h"
+#include "train/batch.h"
 #include "train/page.h"
 
 struct keep { const struct pv_score *s; struct pv_pictures pictures; bool ok; };
@@ -97,5 +98,27 @@ bool pv_score_split(const struct pv_score *s, struct pv_table *table)
                      pv_split_name(s->split));
     ok = ok && write_files(s, table, &k.pictures);
     pv_pictures_free(&k.pictures);
+    return ok;
+}
+
+bool pv_score_run(pv_dev *dev, const char *run, const char *data, const char *lists, enum pv_split split, bool quiet,
+                  struct pv_table *table, int *num_train)
+{
+    struct pv_model *m = pv_model_open(dev, run, NULL);
+    pv_dataset *ds = NULL;
+    struct pv_eval_params ep;
+    const struct pv_infer_opts o = {.gaussian = -1, .largest = -1, .quiet = quiet};
+    *table = (struct pv_table){0};
+    if (m) {
+        struct pv_dataset_params dp = pv_config_dataset(m->config, lists);
+        ds = pv_dataset_open(data, &dp);
+    }
+    bool ok = ds && pv_config_eval(m->config, ds->num_classes, &ep) &&
+              pv_score_split(&(struct pv_score){.models = &m, .num = 1, .ds = ds, .split = split, .infer = &o,
+                                                .params = &ep, .out = run, .report = true}, table);
+    if (ds && num_train)
+        *num_train = ds->num_split[PV_TRAIN];
+    pv_dataset_free(&ds);
+    pv_model_free(&m);
     return ok;
 }

@@ -21,4 +21,9 @@ struct pv_score {
  * with a label, disk full, interrupted. */
 bool pv_score_split(const struct pv_score *s, struct pv_table *table);
 
+/* The whole of it for one run folder with its own settings and the first weights there are; files go to the folder.
+ * num_train (may be NULL): training cases of the data set. `table` as above. */
+bool pv_score_run(pv_dev *dev, const char *run, const char *data, const char *lists, enum pv_split split, bool quiet,
+                  struct pv_table *table, int *num_train);
+
 #endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What `protovox evaluate` left behind, in memory: a value per case and metric, and comparisons of several. */
+#ifndef TRAIN_SCORES_H
+#define TRAIN_SCORES_H
+
+#include "base/json.h"
+#include "eval/metrics.h"
+#include "eval/stats.h"
+#include "report/html.h"
+
+struct pv_scores {
+    pv_json *eval;                      /* evaluation_SPLIT.json */
+    const char *split;                  /* "test"; NULL if it was no split; a constant */
+    int num_metrics;                    /* shares and distances; not ratios and volumes */
+    enum pv_metric_id metric[PV_NUM_METRICS];
+    struct pv_report_metric shown[PV_NUM_METRICS];
+    size_t num_cases;
+    const char **ids;                   /* [num_cases] the JSON's */
+    double *values;                     /* [num_cases][num_metrics], mean over the classes; shares in percent */
+};
+
+/* Path of evaluation_SPLIT.json in a folder (split NULL: test, val, train, the first there is), or of evaluation.json
+ * (split NULL only), or `where` itself if it is a file. NULL if there is none: no fault. pv_free it. */
+char *pv_scores_find(const char *where, const char *split, const char **found);
+bool pv_scores_read(struct pv_scores *s, const char *path);     /* keeps s->split; on a fault s needs no free */
+void pv_scores_free(struct pv_scores *s);
+/* Mean and standard deviation (ddof 1) over the n cases that have a value of metric k. */
+struct pv_scores_mean { double mean, sd; size_t n; };
+struct pv_scores_mean pv_scores_mean(const struct pv_scores *s, int k);
+int pv_scores_metric(const struct pv_scores *s, enum pv_metric_id id);         /* place in metric[], -1 */
+
+double pv_scores_value(const struct pv_scores *s, const char *id, int k);        /* NaN: no such case or no value */
+
+/* Paired comparison of metric `id` on the cases that both have: differences a - b. NaN probabilities where fewer than
+ * two pairs exist. The one-sided probabilities are those of such a result if a were not better than b. */
+struct pv_scores_pair {
+    size_t n, better;                   /* pairs; those in which a is better */
+    double difference, p_t, p_wilcoxon;             /* mean of a - b; one-sided */
+    double p_t_two, p_wilcoxon_two;
+};
+struct pv_scores_pair pv_scores_compare(const struct pv_scores *a, const struct pv_scores *b, enum pv_metric_id id);
+
+/* ---- texts and JSON of several (compare.c) ---- */
+
+/* A table of means and standard deviations with the bootstrap's interval of the first metric; then every one but the
+ * first against the first, metric by metric, with one-sided probabilities. n >= 1. pv_free it. */
+char *pv_scores_text(const struct pv_scores *s, const char *const *names, int n);
+/* The same for programs: {"runs": [{"name", "cases", metric: {"mean", "sd", "n"}}], "against": NAME,
+ * "pairs": [{"run", "metric", "n", "better", "difference", "p_t", "p_wilcoxon", "p_t_two", "p_wilcoxon_two"}]}. */
+pv_json *pv_scores_json(const struct pv_scores *s, const char *const *names, int n);
+/* Runs that differ in their seed: each one's means, below their mean and standard deviation (ddof 1) over the runs. */
+char *pv_scores_seeds_text(const struct pv_scores *s, const int64_t *seeds, int n);
+pv_json *pv_scores_seeds_json(const struct pv_scores *s, const int64_t *seeds, int n);
+
+#endif
