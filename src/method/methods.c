@@ -7,6 +7,7 @@ extern const struct pv_method pv_method_ducisc;
 extern const struct pv_method pv_method_mfcons;
 extern const struct pv_method pv_method_cce, pv_method_mcf;
 extern const struct pv_method pv_method_uamt, pv_method_cps, pv_method_ict;
+extern const struct pv_method pv_method_bcp;
 
 const struct pv_method *const pv_methods[] = {
     &pv_method_sup,
@@ -18,5 +19,6 @@ const struct pv_method *const pv_methods[] = {
     &pv_method_uamt,
     &pv_method_cps,
     &pv_method_ict,
+    &pv_method_bcp,
     NULL,
 };

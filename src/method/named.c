@@ -15,6 +15,7 @@ extern const struct pv_named_loss *const pv_named_mcf[];
 extern const struct pv_named_loss *const pv_named_uamt[];
 extern const struct pv_named_loss *const pv_named_cps[];
 extern const struct pv_named_loss *const pv_named_ict[];
+extern const struct pv_named_loss *const pv_named_bcp[];
 
 const struct pv_named_loss *const *const pv_named_lists[] = {
     pv_named_common,
@@ -25,6 +26,7 @@ const struct pv_named_loss *const *const pv_named_lists[] = {
     pv_named_uamt,
     pv_named_cps,
     pv_named_ict,
+    pv_named_bcp,
     NULL,
 };
 

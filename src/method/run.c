@@ -249,14 +249,16 @@ double pv_run_lr(const struct pv_run *r)
 {
     const pv_json *o = pv_json_get(r->config, "optim");
     double lr = pv_json_num(o, "lr", 0.01);
+    const bool stagewise = pv_json_flag(o, "stagewise", false);     /* each stage begins anew */
+    const int64_t iter = stagewise ? r->stage_iter : r->iter, iters = stagewise ? r->stage_iters : r->iters;
     const char *kind = pv_json_str(o, "schedule", "constant");
     if (pv_streq(kind, "step"))
-        return pv_lr_step(lr, r->iter, (int64_t)(pv_json_num(o, "step", 2500) * r->scale + 0.5),
+        return pv_lr_step(lr, iter, (int64_t)(pv_json_num(o, "step", 2500) * r->scale + 0.5),
                           pv_json_num(o, "gamma", 0.1));
     if (pv_streq(kind, "poly"))
-        return pv_lr_poly(lr, r->iter, r->iters, pv_json_num(o, "power", 0.9));
+        return pv_lr_poly(lr, iter, iters, pv_json_num(o, "power", 0.9));
     if (pv_streq(kind, "poly_epoch"))
-        return pv_lr_poly_epoch(lr, r->iter, (int64_t)(pv_json_num(o, "epoch", 200) * r->scale + 0.5), r->iters,
+        return pv_lr_poly_epoch(lr, iter, (int64_t)(pv_json_num(o, "epoch", 200) * r->scale + 0.5), iters,
                                 pv_json_num(o, "power", 0.9), pv_json_num(o, "floor", 1e-6));
     return lr;
 }
