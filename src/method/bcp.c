@@ -108,8 +108,8 @@ static void pseudo(struct pv_named_call *c)
 }
 
 static const struct pv_named_loss
-    loss_mix = {"bcp.mix", "half of CE + Dice of either part of a mixture, weighted (methods.md 6.1)", mix_args, mix_opts,
-                mix},
+    loss_mix = {"bcp.mix", "half of CE + Dice of either part of a mixture, weighted (methods.md 6.1)", mix_args,
+                mix_opts, mix},
     loss_joint = {"bcp.pretrain", "half of CE + Dice of the mixed label (methods.md 6.1)", joint_args, joint_opts,
                   joint},
     loss_pseudo = {"bcp.pseudo", "argmax, largest component of each class and sample; no gradient", pseudo_args,

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes steps/bcp.safetensors and bcp_acdc (2D, four classes, the ACDC form). Needs torch, numpy, scipy, safetensors."""
+"""Writes steps/bcp.safetensors and bcp_acdc (2D, four classes, the ACDC form). Needs torch, numpy, scipy,
+safetensors."""
 import torch
 from bcp_terms import box_mask, joint, mix, pseudo
 from steps import Steps
