@@ -7,6 +7,8 @@ extern const struct pv_method pv_method_ducisc;
 extern const struct pv_method pv_method_mfcons;
 extern const struct pv_method pv_method_cce, pv_method_mcf;
 extern const struct pv_method pv_method_uamt, pv_method_cps, pv_method_ict;
+extern const struct pv_method pv_method_cpcl;
+extern const struct pv_method pv_method_acmt;
 extern const struct pv_method pv_method_bcp;
 
 const struct pv_method *const pv_methods[] = {
@@ -19,6 +21,8 @@ const struct pv_method *const pv_methods[] = {
     &pv_method_uamt,
     &pv_method_cps,
     &pv_method_ict,
+    &pv_method_cpcl,
+    &pv_method_acmt,
     &pv_method_bcp,
     NULL,
 };

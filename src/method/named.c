@@ -15,6 +15,8 @@ extern const struct pv_named_loss *const pv_named_mcf[];
 extern const struct pv_named_loss *const pv_named_uamt[];
 extern const struct pv_named_loss *const pv_named_cps[];
 extern const struct pv_named_loss *const pv_named_ict[];
+extern const struct pv_named_loss *const pv_named_cpcl[];
+extern const struct pv_named_loss *const pv_named_acmt[];
 extern const struct pv_named_loss *const pv_named_bcp[];
 
 const struct pv_named_loss *const *const pv_named_lists[] = {
@@ -26,6 +28,8 @@ const struct pv_named_loss *const *const pv_named_lists[] = {
     pv_named_uamt,
     pv_named_cps,
     pv_named_ict,
+    pv_named_cpcl,
+    pv_named_acmt,
     pv_named_bcp,
     NULL,
 };

@@ -64,3 +64,62 @@ def ict(mix):
         target = (1 - mix) * torch.softmax(first, 1) + mix * torch.softmax(second, 1)
         return ((torch.softmax(student, 1) - target) ** 2).mean()
     return f
+
+
+def acmt(share):
+    def f(student, teacher):
+        p = torch.softmax(student, 1)
+        h = -(p.detach() * torch.log(p.detach() + 1e-6)).sum(1) / math.log(p.shape[1])
+        kept = clear(h, share) >= share
+        return {'loss': kept_mse(p, torch.softmax(teacher, 1), kept), 'kept': kept.double()[:, None]}
+    return f
+
+
+# ---- CPCL: prototypes ----
+
+def up(f, size):
+    return F.interpolate(f, size=size, mode='trilinear' if len(size) == 3 else 'bilinear', align_corners=False)
+
+
+def prototypes(f, weight, pooled):
+    """weight [n, k, ...] -> [n, k, d]: sum w F / (sum w + 1e-5); pooled: one set for all."""
+    top, bottom = torch.einsum('nkv,ndv->nkd', weight.flatten(2), f.flatten(2)), weight.flatten(2).sum(2)
+    if pooled:
+        top, bottom = top.sum(0, keepdim=True), bottom.sum(0, keepdim=True)
+    p = top / (bottom[..., None] + 1e-5)
+    return p.expand(f.shape[0], -1, -1)
+
+
+def by_cosine(f, p, scale):
+    rows = [F.cosine_similarity(f, p[:, k].reshape(p.shape[0], -1, *[1] * (f.dim() - 2)).expand_as(f), dim=1, eps=1e-8)
+            for k in range(p.shape[1])]
+    return scale * torch.stack(rows, 1)
+
+
+def l2u(scale=20.0, pairing='image', proto='trained'):
+    def f(feat_l, logits_l, labels, feat_u, logits_u):
+        size, c = logits_u.shape[2:], logits_u.shape[1]
+        fl = up(feat_l, size)
+        w = hot(labels[:, 0], c) * torch.softmax(logits_l, 1).detach()
+        p = prototypes(fl.detach() if proto == 'fixed' else fl, w, pairing == 'pooled')
+        pred = torch.softmax(by_cosine(up(feat_u, size), p, scale), 1)
+        return ((pred - torch.softmax(logits_u, 1)) ** 2).mean()
+    return f
+
+
+def u2l(scale=20.0, pairing='image', proto='trained', form='ce'):
+    def f(feat_l, logits_l, labels, feat_u, logits_u):
+        size, c = logits_u.shape[2:], logits_u.shape[1]
+        q = torch.softmax(logits_u, 1)
+        p = prototypes(up(feat_u, size), hot(q.argmax(1), c) * q, pairing == 'pooled')
+        fl = up(feat_l.detach() if proto == 'fixed' else feat_l, size)
+        z = by_cosine(fl, p, scale)
+        y = labels[:, 0].long()
+        if (y == 255).all():
+            return 0 * z.sum()
+        return F.cross_entropy(torch.softmax(z, 1) if form == 'twice' else z, y, ignore_index=255)
+    return f
+
+
+def logit_mse(student, teacher):
+    return ((student - teacher) ** 2).mean()

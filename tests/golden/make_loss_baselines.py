@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes loss/*.safetensors of the baselines (docs/methods/baselines.md). Needs torch, numpy, safetensors. Inputs are
-drawn again where a value lies close to a threshold."""
+drawn again where a value lies close to a threshold. Names on the command line choose."""
+import sys
+
 import baseline_terms as terms
 import torch
 from named import Golden, rounded
 
-torch.manual_seed(900)
 torch.set_default_dtype(torch.float64)
 S = (4, 3, 5)
 
@@ -71,7 +72,52 @@ def ict():
     g.save()
 
 
+def acmt():
+    g = Golden('acmt.consistency')
+    for name, share, n, c, size in (('two', 0.75, 2, 2, S), ('three', 0.7, 2, 3, S), ('batch1', 0.9, 1, 2, S),
+                                    ('all', 0.001, 1, 2, (3, 3, 3)), ('none', 1.01, 2, 2, S),
+                                    ('plane', 0.8, 2, 2, (6, 5))):
+        drawn(g, name, terms.acmt(share), lambda: {'student': normal(n, c, *size), 'teacher': normal(n, c, *size)},
+              ('student',), {'threshold': share})
+    g.save()
+
+
+def cpcl():
+    for name, term in (('l2u', terms.l2u), ('u2l', terms.u2l)):
+        g = Golden('cpcl.' + name)
+
+        def case(label, n=2, c=2, size=(6, 4, 4), d=5, unknown=0.0, absent=False, options=None, **args):
+            y = torch.randint(0, c, (n, 1) + size).int()
+            y[torch.rand(y.shape) < unknown] = 255
+            small = tuple(max(1, k // 2) for k in size)
+            v = {'feat_l': normal(n, d, *small) + 0.3, 'logits_l': logits(n, c, size), 'labels': y,
+                 'feat_u': normal(n, d, *small) + 0.3, 'logits_u': logits(n, c, size)}
+            if absent:
+                v['labels'][:] = 0
+                v['logits_u'][:, 0] = v['logits_u'][:, 1] + 1 + v['logits_u'][:, 0].abs()
+            g.case(label, term(**args), ('feat_l',), options, **v)
+        case('two')
+        case('three', c=3, d=17, size=(4, 4, 2), scale=10.0, options={'scale': 10})
+        case('batch1', n=1)
+        case('plane', size=(6, 4))
+        case('odd', size=(7, 5, 3))
+        case('pooled', n=3, pairing='pooled', options={'pairing': 'pooled'})
+        case('fixed', proto='fixed', options={'prototypes': 'fixed'})
+        case('unknown', unknown=0.4)
+        case('nothing', unknown=2.0)
+        case('absent', absent=True)
+        if name == 'u2l':
+            case('twice', form='twice', options={'u2l': 'twice'})
+        g.save()
+    g = Golden('cpcl.sta')
+    for name, n, c, size in (('two', 2, 2, S), ('three', 1, 3, S), ('plane', 2, 2, (6, 5))):
+        g.case(name, terms.logit_mse, ('student',), None, student=normal(n, c, *size), teacher=normal(n, c, *size))
+    g.save()
+
+
 if __name__ == '__main__':
-    uamt()
-    cps()
-    ict()
+    every = {f.__name__: f for f in (uamt, cps, ict, acmt, cpcl)}
+    for number, chosen in enumerate(every):
+        torch.manual_seed(900 + number)
+        if chosen in (sys.argv[1:] or every):
+            every[chosen]()

@@ -115,7 +115,41 @@ def ict():
     s.save()
 
 
+def acmt():
+    def f(s, i, student, teacher, image, label):
+        z = student(image).logits
+        noise = s.field(i, 'noise', (2, 1) + SIZE, 0.3, 0.2)
+        with torch.no_grad():
+            target = teacher(image[2:] + noise).logits
+        r = terms.acmt(0.75 + 0.2 * ramp(i, 12))(z[2:], target)
+        w = weight(i, 5)
+        return ([('loss_sup', 1, terms.supervised('mc')(z[:2], label[:2])), ('loss_consistency', w, r['loss'])],
+                {'consistency_weight': w, 'kept': r['kept'].mean()})
+    steps('acmt', 'acmt', f, **options(consistency=5))
+
+
+def cpcl_steps(name, how, proto, form, **more):
+    def f(s, i, student, teacher, image, label):
+        noise = s.field(i, 'noise', (4, 1) + SIZE, 0.3, 0.2)
+        with torch.no_grad():
+            noisy, u = teacher(image + noise).logits, teacher(image[2:])
+        o = student(image)
+        v = dict(feat_l=o.feat['dec3'][:2], logits_l=o.logits[:2], labels=label[:2], feat_u=u.feat['dec3'],
+                 logits_u=u.logits)
+        w = weight(i, 0.5)
+        return ([('loss_sup', 1, terms.supervised('mc')(o.logits[:2], label[:2])),
+                 ('loss_sta', w, terms.logit_mse(o.logits, noisy)),
+                 ('loss_l2u', w, terms.l2u(20.0, how, proto)(**v)),
+                 ('loss_u2l', 10 * w, terms.u2l(20.0, how, proto, form)(**v))], {'consistency_weight': w})
+    steps(name, 'cpcl', f, **options(consistency=0.5, **more))
+
+
+def cpcl():
+    cpcl_steps('cpcl', 'image', 'trained', 'ce')
+    cpcl_steps('cpcl_code', 'pooled', 'fixed', 'twice', pairing='pooled', prototypes='fixed', u2l='twice')
+
+
 if __name__ == '__main__':
-    every = {'uamt': uamt, 'cps': cps, 'ict': ict}
+    every = {'uamt': uamt, 'cps': cps, 'ict': ict, 'cpcl': cpcl, 'acmt': acmt}
     for name in sys.argv[1:] or every:
         every[name]()
