@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "data/file.h"
 #include "platform/platform.h"
+#include "train/analysis.h"
 #include "train/batch.h"
 #include "train/config.h"
 #include "train/score.h"
@@ -20,7 +21,8 @@ struct args {
     struct pv_strs runs, compared;
     int64_t classes, largest, batch;
     int stride[3];
-    bool json, quiet, save;
+    bool json, quiet, save, analysis, by_reference;
+    int64_t features;
 };
 
 /* ---- options shared by both ways ---- */
@@ -203,6 +205,36 @@ static bool score_run(const struct args *a)
     return ok;
 }
 
+/* ---- pseudo labels and features ---- */
+
+static bool analyse(const struct args *a)
+{
+    pv_dev *dev = pv_open_device(&a->dev, NULL);
+    struct pv_model *m = dev ? pv_model_open(dev, a->runs.v[0], a->weights) : NULL;
+    pv_dataset *ds = NULL;
+    pv_json *result = NULL;
+    if (m) {
+        struct pv_dataset_params dp = pv_config_dataset(m->config, a->lists);
+        ds = pv_dataset_open(a->data, &dp);
+    }
+    const struct pv_analysis_opts o = {.reference_masks = a->by_reference, .features = (int)a->features,
+                                       .quiet = a->quiet};
+    const char *out = a->out ? a->out : a->runs.v[0];
+    bool ok = ds && pv_analyse(m, ds, out, &o, &result);
+    if (ok) {
+        char *text = a->json ? pv_json_text(result, true) : pv_analysis_text(result);
+        printf("%s", text);
+        if (!a->json)
+            printf("written to %s/analysis.json%s\n", out, a->features ? " and features_train.safetensors" : "");
+        pv_free(text);
+    }
+    pv_json_free(result);
+    pv_dataset_free(&ds);
+    pv_model_free(&m);
+    pv_dev_close(&dev);
+    return ok;
+}
+
 /* ---- what was evaluated already ---- */
 
 static bool compare(const struct args *a)
@@ -258,6 +290,11 @@ static int run(int argc, char **argv)
         {"empty", PV_OPT_STR, &a.empty, "C", "empty predictions count as medpy, strict or nan"},
         {"metrics", PV_OPT_STR, &a.metrics, "LIST", "such as dice,jaccard,hd95,asd,assd,nsd"},
         {"out", PV_OPT_STR, &a.out, "DIR", "where results go (default: the run, or --pred)"},
+        {"analysis", PV_OPT_FLAG, &a.analysis, NULL, "with --run, instead: pseudo labels by confidence and "
+         "semantic matching score Q of the training cases"},
+        {"by-reference", PV_OPT_FLAG, &a.by_reference, NULL, "with --analysis: Q by the references of unlabelled "
+         "cases"},
+        {"features", PV_OPT_INT, &a.features, "N", "with --analysis: features of N voxels too"},
         {"save", PV_OPT_FLAG, &a.save, NULL, "with --run: write the predictions too"},
         PV_DEVICE_OPTS(a.dev),
         {"json", PV_OPT_FLAG, &a.json, NULL, "print JSON"},
@@ -276,6 +313,12 @@ static int run(int argc, char **argv)
     else if (a.compared.n)
         ok = a.runs.n || a.pred ? pv_fail(PV_FAULT_USAGE, "--compare reads results that are there: leave --run and "
                                           "--pred away") : compare(&a);
+    else if (a.features < 0 || a.features > 1000000 || (!a.analysis && (a.features || a.by_reference)))
+        ok = pv_fail(PV_FAULT_USAGE, "--features (at most 1000000) and --by-reference belong to --analysis");
+    else if (a.analysis)
+        ok = a.runs.n == 1 && a.data && !a.pred && !a.split
+             ? analyse(&a)
+             : pv_fail(PV_FAULT_USAGE, "--analysis needs one --run and --data; it takes the training cases");
     else if (a.pred && a.ref && !a.runs.n)
         ok = (a.classes >= 2 && a.classes <= 255) ? score_files(&a)
                                                   : pv_fail(PV_FAULT_USAGE, "--classes must be from 2 to 255");
@@ -292,5 +335,6 @@ static int run(int argc, char **argv)
 const struct pv_command pv_cmd_evaluate = {"evaluate", "score predictions: Dice, Jaccard, 95HD, ASD and more",
     "  protovox evaluate --run RUN --data DIR --split test\n"
     "  protovox evaluate --run RUN1 RUN2 --data DIR --mirror xyz      (ensemble, test-time mirroring)\n"
+    "  protovox evaluate --run RUN --data DIR --analysis --features 10000\n"
     "  protovox evaluate --compare RUN1 RUN2                          (paired tests of RUN2 against RUN1)\n"
     "  protovox evaluate --pred DIR --ref DIR --units mm --metrics dice,hd95,nsd", run};

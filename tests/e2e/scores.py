@@ -9,7 +9,7 @@ import os
 import shutil
 import statistics
 
-from e2e import main, phantoms, refuses, run, same_runs, steps
+from e2e import Nifti, main, phantoms, refuses, run, safetensors, same_runs, steps
 
 TEST = 3
 SETTINGS = ['--preset', 'tiny', '--labeled', 2, '--iters', 4, '--patch', '16x16x16', '--quiet', '--set',
@@ -85,6 +85,41 @@ def comparison():
     assert 'paired over cases' in text and f'{statistics.mean(d):+.2f}' in text, text
 
 
+def analysis():
+    """Pseudo labels against what predict writes; the score and the features by their properties."""
+    told = json.loads(run('evaluate', '--run', 'runs/seed-1', '--data', 'data', '--analysis', '--features', 40,
+                          '--out', 'an', '--json'))
+    assert told['labeled'] == ['phantom_000', 'phantom_001'] and told['unlabeled'] == ['phantom_002'], told
+    run('predict', '--run', 'runs/seed-1', '--input', 'data/imagesTr/phantom_002_0000.nii.gz', '--out', 'p',
+        '--probabilities', '--quiet')
+    prob, pred = Nifti.read('p/phantom_002_prob.nii.gz').v, Nifti.read('p/phantom_002.nii.gz').v
+    ref = Nifti.read('data/labelsTr/phantom_002.nii.gz').v
+    n = len(ref)
+    most = [max(prob[c * n + i] for c in range(len(prob) // n)) for i in range(n)]
+    assert len(prob) == 2 * n and len(told['pseudo_labels']) > 5
+    kept_before = 1
+    for row in told['pseudo_labels']:
+        kept = [i for i in range(n) if most[i] > row['threshold']]
+        assert abs(row['kept'] - len(kept) / n) < 2 / n and row['kept'] <= kept_before, row
+        kept_before = row['kept']
+        if len(kept) > 100:
+            right = sum(pred[i] == ref[i] for i in kept) / len(kept)
+            both = sum(pred[i] == ref[i] == 1 for i in kept)
+            dice_kept = 2 * both / max(1, sum((pred[i] == 1) + (ref[i] == 1) for i in kept))
+            assert abs(row['accuracy'] - right) < 2 / len(kept), (row, right)
+            assert abs(row['dice'] - dice_kept) < 0.01, (row, dice_kept)
+    q = told['matching_score']
+    known = [v for v in q['per_class'] if v is not None and v == v]
+    assert known and math.isclose(q['q'], sum(known) / len(known), rel_tol=1e-9) and 0 < q['q'] <= 1, q
+    meta, tensors = safetensors('an/features_train.safetensors')
+    assert meta['feature'] == 'up4' and len(tensors) == 6, (meta, list(tensors))
+    kind, shape, _ = tensors['unlabeled.features']
+    assert kind == 'F32' and shape[0] == tensors['unlabeled.class'][1][0] <= 40 and shape[1] == 4, shape
+    text = run('evaluate', '--run', 'runs/seed-1', '--data', 'data', '--analysis', '--by-reference')
+    assert 'semantic matching score Q' in text and os.path.exists('runs/seed-1/analysis.json')
+    refuses(2, 'belong to --analysis', args=['evaluate', '--run', 'runs/seed-1', '--data', 'data', '--features', 3])
+
+
 def bad_input():
     refuses(2, '--seeds is a list', args=train('x', '--seeds', '1,1'))
     refuses(2, 'exclude each other', args=train('x', '--seeds', '1,2', '--seed', 3))
@@ -96,4 +131,4 @@ def bad_input():
     refuses(2, 'leave --run', args=['evaluate', '--compare', 'runs/seed-1', '--run', 'runs/seed-1'])
 
 
-main([seeds_are_separate_runs, seeds_go_on, comparison, bad_input])
+main([seeds_are_separate_runs, seeds_go_on, comparison, analysis, bad_input])
