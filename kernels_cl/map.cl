@@ -68,6 +68,8 @@ VF apply(int op, VF x, VF y, VF z, float p, float q)
     case MAP_D_MIN: return x * (ONE_IF(y < z) + 0.5f * ONE_IF(y == z));
     case MAP_GELU: return x * normal(x);
     case MAP_D_GELU: return x * (normal(y) + 0.39894228f * y * exp(-0.5f * y * y));
+    case MAP_TANH: return tanh(x);
+    case MAP_D_TANH: { const VF e = exp(-2.0f * fabs(y)); return 4.0f * x * e / ((one + e) * (one + e)); }
     case MAP_D_MAX: return x * (ONE_IF(y > z) + 0.5f * ONE_IF(y == z));
     default: return select(z, y, x != zero);
     }

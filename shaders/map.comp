@@ -48,6 +48,15 @@ float normal(float x)
     return x >= 0.0 ? 1.0 - tail : tail;
 }
 
+// GLSL's own has no relative accuracy near 0; Lambert's continued fraction has.
+float hyperbolic_tangent(float x)
+{
+    float u = abs(x), q = x * x;
+    float small = x / (1.0 + q / (3.0 + q / (5.0 + q / (7.0 + q / 9.0))));
+    float large = sign(x) * (1.0 - 2.0 / (exp(2.0 * min(u, 20.0)) + 1.0));
+    return u < 0.6 ? small : large;
+}
+
 float apply(float u, float w, float t)
 {
     switch (a.op) {
@@ -94,6 +103,11 @@ float apply(float u, float w, float t)
     case MAP_D_MIN: return u * (w < t ? 1.0 : w == t ? 0.5 : 0.0);
     case MAP_GELU: return u * normal(u);
     case MAP_D_GELU: return u * (normal(w) + 0.39894228 * w * exp(-0.5 * w * w));
+    case MAP_TANH: return hyperbolic_tangent(u);
+    case MAP_D_TANH: {
+        float e = exp(-2.0 * abs(w));
+        return 4.0 * u * e / ((1.0 + e) * (1.0 + e));
+    }
     case MAP_D_MAX: return u * (w > t ? 1.0 : w == t ? 0.5 : 0.0);
     default: return u != 0.0 ? w : t;
     }

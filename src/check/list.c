@@ -13,6 +13,7 @@ extern const struct pv_check_op *const pv_check_depthwise[];
 extern const struct pv_check_op *const pv_check_channorm[];
 extern const struct pv_check_op *const pv_check_gather[];
 extern const struct pv_check_op *const pv_check_largest[];
+extern const struct pv_check_op *const pv_check_edt[];
 extern const struct pv_check_op *const pv_check_softmax[];
 extern const struct pv_check_op *const pv_check_loss[];
 extern const struct pv_check_op *const pv_check_reduce[];
@@ -30,6 +31,7 @@ const struct pv_check_family pv_check_families[] = {
     {"depthwise", pv_check_depthwise},
     {"gather", pv_check_gather},
     {"largest", pv_check_largest},
+    {"edt", pv_check_edt},
     {"softmax", pv_check_softmax},
     {"loss", pv_check_loss},
     {"reduce", pv_check_reduce},

@@ -7,7 +7,7 @@
 
 #include "check/plain.h"
 
-enum { UNARY = PV_GELU + 1, BINARY = PV_XOR + 1 };
+enum { UNARY = PV_TANH + 1, BINARY = PV_XOR + 1 };
 
 /* The gradient of a scalar operand adds tens of thousands of terms of both signs: it may be a hundred times smaller
  * than what its rounding errors are relative to. */
@@ -38,12 +38,12 @@ static void unary_op(struct pv_check *k)
         [PV_SQRT] = {0.01, 2, 0, 0}, [PV_SQUARE] = {-2, 2, 0, 0}, [PV_POW] = {0.1, 1.3, 10, 0},
         [PV_SIGMOID] = {-6, 6, 0, 0}, [PV_CLAMP] = {-1, 1, -0.3f, 0.6f}, [PV_SCALE] = {-1, 1, -2.5f, 0.7f},
         [PV_GT] = {-1, 1, 0.2f, 0}, [PV_GE] = {-1, 1, -0.2f, 0}, [PV_FINITE] = {-1, 1, 0, 0},
-        [PV_GELU] = {-5, 4, 0, 0},
+        [PV_GELU] = {-5, 4, 0, 0}, [PV_TANH] = {-4, 4, 0, 0},
     };
     const int number = pv_ck_case(k), op = number % UNARY, which = number / UNARY % 3;
     const bool blocked = op == PV_NEG || op == PV_ABS || op == PV_SQRT || op == PV_SQUARE || op == PV_SCALE ||
                          op == PV_GELU;
-    const bool smooth = op < PV_GT || op == PV_GELU;
+    const bool smooth = op < PV_GT || op >= PV_GELU;
     struct ck_size z = size_of(k, number / UNARY ? number : number % CK_PLAIN_FIXED, blocked ? which : 0);
     struct pv_shape h = some_shape(&z, which, blocked);
     pv_tensor *x = NULL;

@@ -103,6 +103,7 @@ static const struct { int op, grad, num; } unary[] = {
     [PV_SIGMOID] = {MAP_SIGMOID, MAP_D_SIGMOID, 2}, [PV_CLAMP] = {MAP_CLAMP, MAP_D_CLAMP, 2},
     [PV_SCALE] = {MAP_SCALE, MAP_SCALE, 1}, [PV_GT] = {MAP_GT, -1, 0}, [PV_GE] = {MAP_GE, -1, 0},
     [PV_FINITE] = {MAP_FINITE, -1, 0}, [PV_GELU] = {MAP_GELU, MAP_D_GELU, 2},
+    [PV_TANH] = {MAP_TANH, MAP_D_TANH, 2},
 };
 static const int all_full[3] = {MAP_FULL, MAP_FULL, MAP_FULL};
 

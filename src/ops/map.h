@@ -27,6 +27,7 @@ enum pv_unary {
     PV_GT, PV_GE,               /* x > a, x >= a: 0 or 1. No gradient */
     PV_FINITE,                  /* 1 unless x is infinite or NaN. No gradient */
     PV_GELU,                    /* x P(x), P the normal distribution function: torch gelu without approximation */
+    PV_TANH,
 };
 /* a and b: the constants named above. */
 pv_tensor *pv_unary(pv_tape *t, enum pv_unary op, pv_tensor *x, float a, float b);

@@ -52,6 +52,8 @@
 /* more unary ones and their gradients */
 #define MAP_GELU 40             /* x P(x), P the normal distribution */
 #define MAP_D_GELU 41           /* x (P(y) + y p(y)) */
+#define MAP_TANH 42
+#define MAP_D_TANH 43           /* x 4 e / (1 + e)^2, e = exp(-2 |y|) */
 
 /* erfc(x) = t exp(-x^2 + MAP_ERFC_G(t)), t = 1 / (1 + x / 2), 0 <= x <= 11: a Chebyshev fit of degree 9 in t; in
  * fp32 the absolute error is below 4e-7. GLSL has no erf. */

@@ -53,6 +53,8 @@ static double apply(int op, double x, double y, double z, double p, double q)
     case MAP_D_MIN: return y < z ? x : y == z ? x / 2 : 0;
     case MAP_GELU: return x * normal(x);
     case MAP_D_GELU: return x * (normal(y) + y * exp(-0.5 * y * y) / sqrt(2 * 3.14159265358979323846));
+    case MAP_TANH: return tanh(x);
+    case MAP_D_TANH: return x / (cosh(y) * cosh(y));
     case MAP_D_MAX: return y > z ? x : y == z ? x / 2 : 0;
     default: return x != 0 ? y : z;
     }
