@@ -48,7 +48,7 @@ VF apply(int op, VF x, VF y, VF z, float p, float q)
     case MAP_D_SQRT: return select(zero, 0.5f * x / sqrt(y), y > zero);
     case MAP_D_SQUARE: return 2.0f * x * y;
     case MAP_D_POW: return select(zero, x * p * pow(y, (VF)(p - 1.0f)), y > zero);
-    case MAP_D_SIGMOID: { const VF s = one / (one + exp(-y)); return x * s * (one - s); }
+    case MAP_D_SIGMOID: { const VF e = exp(-fabs(y)); return x * e / ((one + e) * (one + e)); }
     case MAP_D_CLAMP: return select(zero, x, (y >= (VF)(p)) & (y <= (VF)(q)));
     case MAP_ADD: return x + y;
     case MAP_SUB: return x - y;

@@ -81,8 +81,8 @@ float apply(float u, float w, float t)
     case MAP_D_SQUARE: return 2.0 * u * w;
     case MAP_D_POW: return w > 0.0 ? u * a.p * pow(w, a.p - 1.0) : 0.0;
     case MAP_D_SIGMOID: {
-        float s = 1.0 / (1.0 + exp(-w));
-        return u * s * (1.0 - s);
+        float e = exp(-abs(w));
+        return u * e / ((1.0 + e) * (1.0 + e));
     }
     case MAP_D_CLAMP: return w >= a.p && w <= a.q ? u : 0.0;
     case MAP_ADD: return u + w;

@@ -90,6 +90,6 @@ static void cross(struct pv_named_call *c)
 }
 
 static const struct pv_named_loss loss_cross = {"cps.cross",
-    "CE(a, argmax b) + CE(b, argmax a) (cross pseudo supervision, eq. 3)", args, NULL, cross};
+    "CE(a, argmax b) + CE(b, argmax a) (cross pseudo supervision)", args, NULL, cross};
 
 const struct pv_named_loss *const pv_named_cps[] = {&loss_cross, NULL};

@@ -107,7 +107,7 @@ static void eval_consistency(struct pv_named_call *c)
 }
 
 static const struct pv_named_loss loss_consistency = {"ict.consistency",
-    "squared difference of the student's softmax to mixed softmax maps of the teacher (ICT eq. 1)", args, named_opts,
+    "squared difference of the student's softmax to mixed softmax maps of the teacher (ICT)", args, named_opts,
     eval_consistency};
 
 const struct pv_named_loss *const pv_named_ict[] = {&loss_consistency, NULL};

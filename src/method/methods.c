@@ -8,6 +8,7 @@ extern const struct pv_method pv_method_mfcons;
 extern const struct pv_method pv_method_cce, pv_method_mcf;
 extern const struct pv_method pv_method_uamt, pv_method_cps, pv_method_ict;
 extern const struct pv_method pv_method_cpcl;
+extern const struct pv_method pv_method_dtc;
 extern const struct pv_method pv_method_acmt;
 extern const struct pv_method pv_method_bcp;
 
@@ -22,6 +23,7 @@ const struct pv_method *const pv_methods[] = {
     &pv_method_cps,
     &pv_method_ict,
     &pv_method_cpcl,
+    &pv_method_dtc,
     &pv_method_acmt,
     &pv_method_bcp,
     NULL,

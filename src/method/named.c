@@ -16,6 +16,7 @@ extern const struct pv_named_loss *const pv_named_uamt[];
 extern const struct pv_named_loss *const pv_named_cps[];
 extern const struct pv_named_loss *const pv_named_ict[];
 extern const struct pv_named_loss *const pv_named_cpcl[];
+extern const struct pv_named_loss *const pv_named_dtc[];
 extern const struct pv_named_loss *const pv_named_acmt[];
 extern const struct pv_named_loss *const pv_named_bcp[];
 
@@ -29,6 +30,7 @@ const struct pv_named_loss *const *const pv_named_lists[] = {
     pv_named_cps,
     pv_named_ict,
     pv_named_cpcl,
+    pv_named_dtc,
     pv_named_acmt,
     pv_named_bcp,
     NULL,

@@ -151,7 +151,7 @@ static void eval_consistency(struct pv_named_call *c)
 }
 
 static const struct pv_named_loss loss_consistency = {"uamt.consistency",
-    "squared difference of softmax maps where the mean of the teacher's passes is certain (UA-MT eq. 2 to 4)", args,
+    "squared difference of softmax maps where the mean of the teacher's passes is certain (UA-MT)", args,
     named_opts, eval_consistency};
 
 const struct pv_named_loss *const pv_named_uamt[] = {&loss_consistency, NULL};

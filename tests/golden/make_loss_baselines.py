@@ -115,8 +115,44 @@ def cpcl():
     g.save()
 
 
+def dtc():
+    size = (7, 7, 8)
+    x, y, z = torch.meshgrid(*[torch.arange(k) for k in size], indexing='ij')
+    ball = ((x - 3) ** 2 + (y - 3) ** 2 + (z - 4) ** 2 < 9).int()
+    speck = ball.clone()
+    speck[6, 6, 7] = 1
+    shell = ball + ((x - 3) ** 2 + (y - 3) ** 2 + (z - 4) ** 2 < 3).int()      # two classes
+    unknown = ball.clone()
+    unknown[:, :, 5:] = 255
+
+    def case(golden, name, classes, *labels, options=None, **args):
+        v = torch.stack(labels)[:, None]
+        golden.case(name, terms.dtc_sup(**args), ('logits',), options,
+                    logits=normal(len(labels), 2 * (classes - 1), *v.shape[2:]), labels=v)
+    g = Golden('dtc.sup')
+    case(g, 'two', 2, ball, speck)
+    case(g, 'three', 3, shell, 2 * ball)
+    case(g, 'unknown', 2, unknown, speck)
+    case(g, 'absent', 2, 0 * ball, ball)
+    case(g, 'full', 2, 0 * ball + 1)
+    case(g, 'flat', 2, ball[3], shell[3].clamp(max=1), options={'beta': 1}, beta=1.0)
+    case(g, 'touching', 2, (x < 3).int(), ((x > 1) & (z < 7)).int())
+    g.save()
+    g = Golden('dtc.consistency')
+
+    def logits_of(n, c, size, scale):
+        v = normal(n, c, *size)
+        v[:, :c // 2] *= scale
+        return v
+    for name, n, c, s, scale, k in (('gentle', 2, 2, S, 1.0, 2.0), ('steep', 2, 2, S, 0.001, 1500.0),
+                                    ('saturated', 1, 2, S, 1.0, 1500.0), ('three', 2, 4, S, 0.01, 100.0),
+                                    ('plane', 2, 2, (6, 5), 0.1, 10.0)):
+        g.case(name, terms.dtc_task(k), ('logits',), {'steepness': k}, logits=logits_of(n, c, s, scale))
+    g.save()
+
+
 if __name__ == '__main__':
-    every = {f.__name__: f for f in (uamt, cps, ict, acmt, cpcl)}
+    every = {f.__name__: f for f in (uamt, cps, ict, acmt, cpcl, dtc)}
     for number, chosen in enumerate(every):
         torch.manual_seed(900 + number)
         if chosen in (sys.argv[1:] or every):

@@ -149,7 +149,35 @@ def cpcl():
     cpcl_steps('cpcl_code', 'pooled', 'fixed', 'twice', pairing='pooled', prototypes='fixed', u2l='twice')
 
 
+def dtc_steps(name, flat, steepness):
+    c = config('dtc', **options(consistency=5, beta=0.5, steepness=steepness))
+    if flat:
+        c['net'].update(name='unet2d', dims=2, classes=4)
+        c['train']['patch'] = [1, 64, 48]
+    s = Steps(name, c, 2, 2)
+    net = s.net(0, classes=2 * (c['net']['classes'] - 1))
+    opt = sgd(net)
+    for i in range(5):
+        image, label = s.batch(i)
+        set_lr(opt, i)
+        z, w = net(image).logits, weight(i, 5)
+        r, task = terms.dtc_sup(0.5)(z[:2], label[:2].int()), terms.dtc_task(steepness)(z)
+        loss = r['loss'] + w * task
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        for k, v in {'loss': loss, 'loss_dice': r['dice'], 'loss_sdf': r['distance'], 'loss_consistency': task,
+                     'consistency_weight': w}.items():
+            s.log(i, k, v)
+    s.save()
+
+
+def dtc():
+    dtc_steps('dtc', False, 1500.0)
+    dtc_steps('dtc_acdc', True, 20.0)
+
+
 if __name__ == '__main__':
-    every = {'uamt': uamt, 'cps': cps, 'ict': ict, 'cpcl': cpcl, 'acmt': acmt}
+    every = {'uamt': uamt, 'cps': cps, 'ict': ict, 'cpcl': cpcl, 'dtc': dtc, 'acmt': acmt}
     for name in sys.argv[1:] or every:
         every[name]()

@@ -35,7 +35,7 @@ class Steps:
         c = self.config['net']
         if net is None:
             kind = args.pop('name', c['name'])
-            net = torchnets.make(kind, filters=c['filters'], classes=c['classes'], **args)
+            net = torchnets.make(kind, **{'filters': c['filters'], 'classes': c['classes'], **args})
         return torchnets.fill(net.double(), 10000 * (index + 1))
 
     def batch(self, step, n=None):

@@ -27,7 +27,7 @@
 #define MAP_D_SQRT 17
 #define MAP_D_SQUARE 18
 #define MAP_D_POW 19
-#define MAP_D_SIGMOID 20
+#define MAP_D_SIGMOID 20        /* x e / (1 + e)^2, e = exp(-|y|) */
 #define MAP_D_CLAMP 21
 /* binary */
 #define MAP_ADD 22
