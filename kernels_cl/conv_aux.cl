@@ -82,7 +82,7 @@ __kernel WG1 void conv_wsum(GC(float) part, G(float) dw, struct a_wsum a)
 __kernel WG1 void wino_weights(GC(float) w, G(float) u, struct a_wino_w a)
 {
     const int c = get_group_id(0) % 16, cb = get_group_id(0) / 16, kb = get_group_id(1);
-    const long step = (long)a.kbp * a.cb * 256;
+    const long step = WINO_STEP(a.kbp, a.cb);
     w += a.off[0] + (long)kb * (16 + a.cb * 27 * 256);
     u += a.off[1];
     if (cb == 0 && c == 0)

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Normalisation, activation, residual, dropout, skip on BLOCKED maps (ops/norm.h; planes and units: args/norm.h):
- *   v = (x - mean) * scale + bias + residual,  y = (v > 0 ? v : slope v) * keep + skip.
+ *   v = (x - mean) * scale + bias + residual,  y = (v > 0 ? v : slope v) * keep + skip; the skip may be normalised and
+ * activated by a table of its own.
  * table [rows][blocks][scale, bias, mean, rstd][16], one row for batch norm, one per sample for instance norm;
  * lanes beyond c hold zeros, so that spare lanes of y stay zero. part [units of the map][2][16]. */
 #include "common/base.h"
 #include "common/philox.h"
 #include "ops/args/norm.h"
 
-/* ---- statistics to tables: both classes ---- */
+/* ---- statistics to tables ---- */
 
+#ifdef PV_SIMT
 /* Sum over the 16 strands l / 16 of a work-group of 256, for each lane l % 16; all work-items get it. */
 float strands(__local float *sums, float v, int l);
 float strands(__local float *sums, float v, int l)
@@ -24,31 +26,128 @@ float strands(__local float *sums, float v, int l)
     barrier(CLK_LOCAL_MEM_FENCE);
     return v;
 }
+#endif
+
+#define UNITS (((a.x + a.ux - 1) / a.ux) * a.ny * a.nz)     /* of a sample */
 
 /* Where unit j of table row r and block b is in part, and how many voxels it has. */
 int part_at(int r, int j, int b, struct a_norm_table a);
 int part_at(int r, int j, int b, struct a_norm_table a)
 {
-    const int per = a.x * a.units;
+    const int per = UNITS;
     return (((r * a.samples + j / per) * a.blocks + b) * per + j % per) * 32;
 }
 
 float part_voxels(int j, struct a_norm_table a);
 float part_voxels(int j, struct a_norm_table a)
 {
-    const int y0 = j % a.units * a.rows;
-    return (float)((min(y0 + a.rows, a.y) - y0) * a.z);
+    const int x0 = j / a.nz / a.ny % ((a.x + a.ux - 1) / a.ux) * a.ux;
+    const int y0 = j / a.nz % a.ny * a.uy, z0 = j % a.nz * a.uz;
+    return (float)(min(a.ux, a.x - x0) * min(a.uy, a.y - y0) * min(a.uz, a.z - z0));
 }
 
 /* norm_table: part (mean, sum of squared deviations of each unit) -> table, running statistics
- * r = (1 - momentum) r + momentum * batch (unbiased variance). One work-group per block; strands take units in
- * turn, means are summed as deviations from the first unit's. */
+ * r = (1 - momentum) r + momentum * batch (unbiased variance); means are summed as deviations from the first unit's.
+ * norm_grad_table: part (sum of g, sum of g * xhat) -> dbeta, dgamma, and back [rows][blocks][2][16]:
+ * rstd * mean(g * xhat), mean(g). Groups: blocks. */
+#ifdef PV_FAT
+/* Work-item: a block; four partial sums. */
+__kernel WG1 void norm_table(GC(float) part, GC(float) gamma, GC(float) beta, G(float) table, G(float) run_mean,
+                             G(float) run_var, struct a_norm_table a)
+{
+    const int b = get_group_id(0), num = a.samples * UNITS;
+    const float total = (float)a.samples * (float)(a.x * a.y * a.z);
+    part += a.off[0];
+    for (int r = 0; r < a.table_rows; r++) {
+        const float16 first = LD16(part + part_at(r, 0, b, a));
+        float16 s[4], q[4];
+        UNROLL for (int i = 0; i < 4; i++)
+            s[i] = q[i] = (float16)(0.0f);
+        for (int j = 0; j < num; j += 4)
+            UNROLL for (int i = 0; i < 4; i++)
+                if (j + i < num)
+                    s[i] += part_voxels(j + i, a) * (LD16(part + part_at(r, j + i, b, a)) - first);
+        const float16 mean = first + ((s[0] + s[1]) + (s[2] + s[3])) / total;
+        for (int j = 0; j < num; j += 4)
+            UNROLL for (int i = 0; i < 4; i++)
+                if (j + i < num) {
+                    GC(float) p = part + part_at(r, j + i, b, a);
+                    const float16 d = LD16(p) - mean;
+                    q[i] += fma(part_voxels(j + i, a) * d, d, LD16(p + 16));
+                }
+        const float16 dev = (q[0] + q[1]) + (q[2] + q[3]), rstd = 1.0f / sqrt(dev / total + a.eps);
+        float means[16], devs[16], rstds[16];
+        vstore16(mean, 0, means);
+        vstore16(dev, 0, devs);
+        vstore16(rstd, 0, rstds);
+        for (int i = 0; i < 16; i++) {
+            G(float) t = table + a.off[3] + (r * a.blocks + b) * 64 + i;
+            const int c = b * 16 + i;
+            if (c >= a.c) {
+                t[0] = t[16] = t[32] = t[48] = 0.0f;
+                continue;
+            }
+            t[0] = (a.flags & NORM_GAMMA ? gamma[a.off[1] + c] : 1.0f) * rstds[i];
+            t[16] = a.flags & NORM_BETA ? beta[a.off[2] + c] : 0.0f;
+            t[32] = means[i];
+            t[48] = rstds[i];
+            if (a.flags & NORM_RUN_MEAN) {
+                G(float) m = run_mean + a.off[4] + c;
+                G(float) v = run_var + a.off[5] + c;
+                *m = (1.0f - a.momentum) * *m + a.momentum * means[i];
+                *v = (1.0f - a.momentum) * *v + a.momentum * (devs[i] / max(total - 1.0f, 1.0f));
+            }
+        }
+    }
+}
+
+__kernel WG1 void norm_grad_table(GC(float) part, GC(float) table, G(float) back, G(float) dgamma, G(float) dbeta,
+                                  struct a_norm_table a)
+{
+    const int b = get_group_id(0), num = a.samples * UNITS;
+    const float total = (float)a.samples * (float)(a.x * a.y * a.z);
+    float16 all_g = (float16)(0.0f), all_h = all_g;
+    part += a.off[0];
+    for (int r = 0; r < a.table_rows; r++) {
+        float16 g[4], h[4];
+        UNROLL for (int i = 0; i < 4; i++)
+            g[i] = h[i] = (float16)(0.0f);
+        for (int j = 0; j < num; j += 4)
+            UNROLL for (int i = 0; i < 4; i++)
+                if (j + i < num) {
+                    GC(float) p = part + part_at(r, j + i, b, a);
+                    g[i] += LD16(p);
+                    h[i] += LD16(p + 16);
+                }
+        const float16 gs = (g[0] + g[1]) + (g[2] + g[3]), hs = (h[0] + h[1]) + (h[2] + h[3]);
+        all_g += gs;
+        all_h += hs;
+        G(float) k = back + a.off[2] + (r * a.blocks + b) * 32;
+        ST16(k) = LD16(table + a.off[1] + (r * a.blocks + b) * 64 + 48) * (hs / total);
+        ST16(k + 16) = gs / total;
+    }
+    float one_g[16], one_h[16];
+    vstore16(all_g, 0, one_g);
+    vstore16(all_h, 0, one_h);
+    for (int i = 0; i < 16 && b * 16 + i < a.c; i++) {
+        if (a.flags & NORM_DGAMMA) {
+            G(float) d = dgamma + a.off[3] + b * 16 + i;
+            *d = a.flags & NORM_DGAMMA_ADD ? *d + one_h[i] : one_h[i];
+        }
+        if (a.flags & NORM_DBETA) {
+            G(float) d = dbeta + a.off[4] + b * 16 + i;
+            *d = a.flags & NORM_DBETA_ADD ? *d + one_g[i] : one_g[i];
+        }
+    }
+}
+#else
+/* Work-group: a block; strands take units in turn. */
 __kernel WG256 void norm_table(GC(float) part, GC(float) gamma, GC(float) beta, G(float) table, G(float) run_mean,
                                G(float) run_var, struct a_norm_table a)
 {
     __local float sums[256];
     const int b = get_group_id(0), l = LOCAL(), lane = l % 16, c = b * 16 + lane;
-    const int num = a.samples * a.x * a.units;
+    const int num = a.samples * UNITS;
     const float total = (float)a.samples * (float)(a.x * a.y * a.z);
     part += a.off[0] + lane;
     table += a.off[3] + lane;
@@ -83,35 +182,12 @@ __kernel WG256 void norm_table(GC(float) part, GC(float) gamma, GC(float) beta, 
     }
 }
 
-/* norm_table_eval: table of one row from the running statistics. One lane each. */
-__kernel WG64 void norm_table_eval(GC(float) run_mean, GC(float) run_var, GC(float) gamma, GC(float) beta,
-                                   G(float) table, struct a_norm_table a)
-{
-    const int c = GROUP() * 64 + LOCAL();
-    if (c >= a.blocks * 16)
-        return;
-    float scale = 0, bias = 0, mean = 0, rstd = 0;
-    if (c < a.c) {
-        mean = run_mean[a.off[0] + c];
-        rstd = 1.0f / sqrt(run_var[a.off[1] + c] + a.eps);
-        scale = (a.flags & NORM_GAMMA ? gamma[a.off[2] + c] : 1.0f) * rstd;
-        bias = a.flags & NORM_BETA ? beta[a.off[3] + c] : 0.0f;
-    }
-    G(float) t = table + a.off[4] + c / 16 * 64 + c % 16;
-    t[0] = scale;
-    t[16] = bias;
-    t[32] = mean;
-    t[48] = rstd;
-}
-
-/* norm_grad_table: part (sum of g, sum of g * xhat) -> dbeta, dgamma, and back [rows][blocks][2][16]:
- * rstd * mean(g * xhat), mean(g). One work-group per block. */
 __kernel WG256 void norm_grad_table(GC(float) part, GC(float) table, G(float) back, G(float) dgamma, G(float) dbeta,
                                     struct a_norm_table a)
 {
     __local float sums[256];
     const int b = get_group_id(0), l = LOCAL(), lane = l % 16, c = b * 16 + lane;
-    const int num = a.samples * a.x * a.units;
+    const int num = a.samples * UNITS;
     const float total = (float)a.samples * (float)(a.x * a.y * a.z);
     float all_g = 0, all_h = 0;
     part += a.off[0] + lane;
@@ -140,6 +216,28 @@ __kernel WG256 void norm_grad_table(GC(float) part, GC(float) table, G(float) ba
         G(float) d = dbeta + a.off[4] + c;
         *d = a.flags & NORM_DBETA_ADD ? *d + all_g : all_g;
     }
+}
+#endif
+
+/* norm_table_eval: table of one row from the running statistics. One lane each. */
+__kernel WG64 void norm_table_eval(GC(float) run_mean, GC(float) run_var, GC(float) gamma, GC(float) beta,
+                                   G(float) table, struct a_norm_table a)
+{
+    const int c = GROUP() * 64 + LOCAL();
+    if (c >= a.blocks * 16)
+        return;
+    float scale = 0, bias = 0, mean = 0, rstd = 0;
+    if (c < a.c) {
+        mean = run_mean[a.off[0] + c];
+        rstd = 1.0f / sqrt(run_var[a.off[1] + c] + a.eps);
+        scale = (a.flags & NORM_GAMMA ? gamma[a.off[2] + c] : 1.0f) * rstd;
+        bias = a.flags & NORM_BETA ? beta[a.off[3] + c] : 0.0f;
+    }
+    G(float) t = table + a.off[4] + c / 16 * 64 + c % 16;
+    t[0] = scale;
+    t[16] = bias;
+    t[32] = mean;
+    t[48] = rstd;
 }
 
 /* ---- passes over the maps ---- */
@@ -235,38 +333,59 @@ __kernel WG1 void norm_stat(GC(float) x, G(float) part, struct a_norm a)
     ST16(part + 16) = fmax((q[0] + q[1]) + (q[2] + q[3]) - sum * mean, (float16)(0.0f));
 }
 
-__kernel WG1 void norm_apply(GC(float) x, GC(float) table, GC(float) res, GC(float) skip, G(float) y,
-                             struct a_norm a)
+#define SKIP_TABLE(k) LD16(skip_table + a.off[4] + ((a.skip_row * u.n * a.blocks) + u.b) * 64 + (k) * 16)
+
+__kernel WG1 void norm_apply(GC(float) x, GC(float) table, GC(float) res, GC(float) skip, GC(float) skip_table,
+                             G(float) y, struct a_norm a)
 {
     const struct unit u = unit_of(GROUP(), a);
     if (!u.inside)
         return;
     const int row = (a.z + 2 * a.bz) * 16;
     float16 scale = (float16)(1.0f), bias = (float16)(0.0f), mean = bias, m[4];
+    float16 scale2 = scale, bias2 = bias, mean2 = bias;
     if (a.flags & NORM_SCALE) {
         scale = TABLE(0);
         bias = TABLE(1);
         mean = TABLE(2);
     }
-    x += a.off[0] + u.at;
-    y += a.off[4] + u.at;
-    if (!(a.flags & (NORM_RES | NORM_SKIP | NORM_DROP_CHANNEL | NORM_DROP_ELEMENT))) {
-        for (int j = u.y0; j < u.y1; j++, x += row, y += row)
-            if (a.flags & NORM_STREAM)
-                for (int z = 0; z < a.z; z++) {
-                    const float16 v = fma(LD16(x + z * 16) - mean, scale, bias);
-                    STORE_PAST(y + z * 16, ACT(v, v, v * a.slope));
-                }
-            else
-                for (int z = 0; z < a.z; z++) {
-                    const float16 v = fma(LD16(x + z * 16) - mean, scale, bias);
-                    ST16(y + z * 16) = ACT(v, v, v * a.slope);
-                }
-        return;
+    if (a.flags & NORM_SKIP_SCALE) {
+        scale2 = SKIP_TABLE(0);
+        bias2 = SKIP_TABLE(1);
+        mean2 = SKIP_TABLE(2);
     }
+    x += a.off[0] + u.at;
+    y += a.off[5] + u.at;
     res += a.flags & NORM_RES ? a.off[2] + u.at : 0;
     skip += a.flags & NORM_SKIP ? a.off[3] + u.at : 0;
     keep_unit(m, u, a);
+#define ROWS(TAIL, STORE) \
+    for (int j = u.y0; j < u.y1; j++, x += row, y += row, res += row, skip += row) \
+        for (int z = 0; z < a.z; z++) { \
+            float16 v = fma(LD16(x + z * 16) - mean, scale, bias); \
+            TAIL \
+            STORE(y + z * 16, v); \
+        }
+#define PUT_NEAR(p, v) ST16(p) = (v)
+#define ACT_ONLY v = ACT(v, v, v * a.slope) * m[0];
+#define WITH_SKIP { \
+        const float16 s = fma(LD16(skip + z * 16) - mean2, scale2, bias2); \
+        v = ACT(v, v, v * a.slope) * m[0] + ACT(s, s, s * a.skip_slope); \
+    }
+    if (!(a.flags & (NORM_RES | NORM_SKIP | NORM_DROP_ELEMENT))) {
+        if (a.flags & NORM_STREAM)
+            ROWS(ACT_ONLY, STORE_PAST)
+        else
+            ROWS(ACT_ONLY, PUT_NEAR)
+        return;
+    }
+    if (a.flags & NORM_SKIP_SCALE && !(a.flags & (NORM_RES | NORM_DROP_ELEMENT))) {
+        if (a.flags & NORM_STREAM)
+            ROWS(WITH_SKIP, STORE_PAST)
+        else
+            ROWS(WITH_SKIP, PUT_NEAR)
+        return;
+    }
     for (int j = u.y0; j < u.y1; j++, x += row, y += row, res += row, skip += row)
         for (int z = 0; z < a.z; z += 4) {
             if (a.flags & NORM_DROP_ELEMENT)
@@ -278,8 +397,12 @@ __kernel WG1 void norm_apply(GC(float) x, GC(float) table, GC(float) res, GC(flo
                     if (a.flags & NORM_RES)
                         v += LD16(res + i);
                     v = ACT(v, v, v * a.slope) * m[t];
-                    if (a.flags & NORM_SKIP)
+                    if (a.flags & NORM_SKIP_SCALE) {
+                        const float16 s = fma(LD16(skip + i) - mean2, scale2, bias2);
+                        v += ACT(s, s, s * a.skip_slope);
+                    } else if (a.flags & NORM_SKIP) {
                         v += LD16(skip + i);
+                    }
                     ST16(y + i) = v;
                 }
         }
@@ -441,8 +564,8 @@ struct unit item_of(int i, int *quad, int *voxel, struct a_norm a)
 }
 
 /* Work-item: four channels of a voxel. */
-__kernel WG64 void norm_apply(GC(float) x, GC(float) table, GC(float) res, GC(float) skip, G(float) y,
-                              struct a_norm a)
+__kernel WG64 void norm_apply(GC(float) x, GC(float) table, GC(float) res, GC(float) skip, GC(float) skip_table,
+                              G(float) y, struct a_norm a)
 {
     int quad, voxel;
     const struct unit u = item_of(GROUP() * 64 + LOCAL(), &quad, &voxel, a);
@@ -454,9 +577,16 @@ __kernel WG64 void norm_apply(GC(float) x, GC(float) table, GC(float) res, GC(fl
     if (a.flags & NORM_RES)
         v += LD4(res + a.off[2] + u.at);
     v = ACT(v, v, v * a.slope) * keep_quad(quad, voxel, u, a);
-    if (a.flags & NORM_SKIP)
-        v += LD4(skip + a.off[3] + u.at);
-    ST4(y + a.off[4] + u.at) = v;
+    if (a.flags & NORM_SKIP) {
+        float4 s = LD4(skip + a.off[3] + u.at);
+        if (a.flags & NORM_SKIP_SCALE) {
+            GC(float) t = skip_table + a.off[4] + ((a.skip_row * u.n * a.blocks) + u.b) * 64 + quad * 4;
+            s = fma(s - LD4(t + 32), LD4(t), LD4(t + 16));
+            s = ACT(s, s, s * a.skip_slope);
+        }
+        v += s;
+    }
+    ST4(y + a.off[5] + u.at) = v;
 }
 
 /* Work-group and work-items as norm_stat. */

@@ -38,43 +38,42 @@
     }
 
 /* wino_conv: y (+)= conv(x) + b. src [n][cb][..][16], u as above with kb rounded up to NB, dst [n][kb][..][16].
- * Work-item (i, j, m): tiles i*run.. of rows j*rows.. of tile plane m % tx of sample m / tx. `rows` * `run` tiles,
- * rounded up to T, fit the scratch. */
-__kernel WG1 void wino_conv(GC(float) src, GC(float) u, G(float) dst, struct a_wino a)
+ * Work-item (i, j, m): tiles i % runs * run.. of rows j*rows.. of tile plane m % tx of sample m / tx, output blocks
+ * i / runs * kg.. (kg a multiple of NB unless it is all). `rows` * `run` tiles, rounded up to T, fit the scratch.
+ * stats [n][kb][units][mean, sum of squared deviations][16] of what is stored. */
+__kernel WG1 void wino_conv(GC(float) src, GC(float) u, G(float) dst, GC(float) table, G(float) stats, struct a_wino a)
 {
     float tmp[WINO_TMP] __attribute__((aligned(64)));
     float out[WINO_OUT] __attribute__((aligned(64)));
     float buf[WINO_BUF] __attribute__((aligned(64)));
-    const int t0 = get_global_id(0) * a.run, r0 = get_global_id(1) * a.rows;
+    const int t0 = get_global_id(0) % a.runs * a.run, r0 = get_global_id(1) * a.rows;
+    const int k0 = get_global_id(0) / a.runs * a.kg;
     const int px = get_global_id(2) % a.tx * 2, n = get_global_id(2) / a.tx;
     const int run = min(a.run, a.tz - t0), rows = min(a.rows, a.ty - r0), cols = 2 * run + 2;
-    const int nt = (rows * run + T - 1) / T * T, kbs = (a.kb + NB - 1) / NB * NB;
+    const int nt = (rows * run + T - 1) / T * T, kbs = (a.kb + NB - 1) / NB * NB, kn = min(a.kg, a.kb - k0);
     const int slice = (a.cb * rows * cols | 1) * 16, lane = (nt | 1) * 16;
-    src += a.off[0] + (long)n * a.sn + t0 * 32;
+    src += a.off[0] + (long)n * a.sn;
     u += a.off[1];
     dst += a.off[2] + a.dst0 + (long)n * a.dn + (long)px * a.dp + t0 * 32;
     for (int i = 0; i < 4 * a.cb; i++)
         for (int t = rows * run; t < nt; t++)
             PST(buf + (i * nt + t) * 16) = (float16)(0.0f);
 
-    for (int c = 0; c < a.cb; c++)
-        for (int r = 0; r < rows; r++) {
-            GC(float) s = src + (long)c * a.sb;
-            const int py = (r0 + r) * 2;
-            const int ro[4] = {py * a.sr, (py + 1) * a.sr, (py + 2) * a.sr, min(py + 3, a.y + 1) * a.sr};
-            in_xy(s + (long)px * a.sp, s + (long)(px + 1) * a.sp, s + (long)(px + 2) * a.sp,
-                  s + (long)min(px + 3, a.x + 1) * a.sp, ro, min(cols, a.z + 2 - 2 * t0), cols,
+    for (int c = 0; c < a.cb; c++) {
+        const struct read_norm m = read_table(table + a.off[3] + (long)n * a.row + c * 64, a.norm, a.slope);
+        for (int r = 0; r < rows; r++)
+            in_xy(src + (long)c * a.sb, px, (r0 + r) * 2, t0 * 2, cols, a.x, a.y, a.z, a.sp, a.sr, a.norm, m,
                   tmp + (c * rows + r) * cols * 16, slice);
-        }
+    }
 
     for (int f = 0; f < 16; f++) {
         for (int c = 0; c < a.cb; c++)
             for (int r = 0; r < rows; r++)
                 in_z(tmp + f * slice + (c * rows + r) * cols * 16, run, buf + (c * nt + r * run) * 16, a.cb * nt * 16);
         const int vs = a.cb * nt * 16;
-        const long us = (long)kbs * a.cb * 256;
-        for (int k = 0; k < kbs; k += NB) {
-            GC(float) uf = u + (long)f * 4 * us + (long)k * a.cb * 256;
+        const long us = WINO_STEP(kbs, a.cb);
+        for (int k = 0; k < kn; k += NB) {
+            GC(float) uf = u + (long)f * 4 * us + (long)(k0 + k) * a.cb * 256;
             for (int t = 0; t < nt; t += T) {
                 float16 s[NB][T], d[NB][T];
                 UNROLL for (int b = 0; b < NB; b++)
@@ -98,11 +97,12 @@ __kernel WG1 void wino_conv(GC(float) src, GC(float) u, G(float) dst, struct a_w
         }
     }
 
-    for (int k = 0; k < a.kb; k++) {
-        const float16 bias = a.bias < 0 ? (float16)(0.0f) : LD16(u + a.bias + k * 16);
+    for (int k = 0; k < kn; k++) {
+        const float16 bias = a.bias < 0 ? (float16)(0.0f) : LD16(u + a.bias + (k0 + k) * 16);
+        struct spread sp = {(float16)(0.0f), (float16)(0.0f), (float16)(0.0f)};
         for (int r = 0; r < rows; r++) {
             const int py = (r0 + r) * 2;
-            G(float) to = dst + (long)k * a.db + (long)py * a.dr;
+            G(float) to = dst + (long)(k0 + k) * a.db + (long)py * a.dr;
             NOUNROLL for (int t = 0; t < run; t++)
                 UNROLL for (int w = 0; w < 2; w++) {
                     const float *m = out + (k * 32 + w) * lane + (r * run + t) * 16;
@@ -115,17 +115,29 @@ __kernel WG1 void wino_conv(GC(float) src, GC(float) u, G(float) dst, struct a_w
                     }
                     if ((t0 + t) * 2 + w >= a.z)
                         continue;
+                    if (r == 0 && t == 0 && w == 0)
+                        sp.first = (p[0] + p[1]) + (p[2] + bias);
                     UNROLL for (int y = 0; y < 2; y++) {
-                        float16 v0 = (p[y * 4] + p[y * 4 + 1]) + (p[y * 4 + 2] + bias);
-                        float16 v1 = (p[y * 4 + 1] - p[y * 4 + 2]) - (p[y * 4 + 3] - bias);
+                        const float16 v0 = (p[y * 4] + p[y * 4 + 1]) + (p[y * 4 + 2] + bias);
+                        const float16 v1 = (p[y * 4 + 1] - p[y * 4 + 2]) - (p[y * 4 + 3] - bias);
                         G(float) o = to + y * a.dr + (2 * t + w) * 16;
                         if (py + y < a.y) {
                             ST16(o) = a.accum ? LD16(o) + v0 : v0;
-                            if (px + 1 < a.x)
+                            SPREAD_ADD(sp, v0)
+                            if (px + 1 < a.x) {
                                 ST16(o + a.dp) = a.accum ? LD16(o + a.dp) + v1 : v1;
+                                SPREAD_ADD(sp, v1)
+                            }
                         }
                     }
                 }
+        }
+        if (a.stats) {
+            const int nx = min(2, a.x - px), ny = min(2 * rows, a.y - 2 * r0), nz = min(2 * run, a.z - 2 * t0);
+            const long unit = ((long)(get_global_id(2) % a.tx) * get_num_groups(1) + get_group_id(1)) * a.runs +
+                              get_global_id(0) % a.runs;
+            const long units = (long)a.tx * get_num_groups(1) * a.runs;
+            spread_put(sp, nx * ny * nz, stats + a.off[4] + (((long)n * a.kb + k0 + k) * units + unit) * 32);
         }
     }
 }

@@ -6,10 +6,87 @@
 #include "common/wino.h"
 #include "ops/args/wino.h"
 
-/* wino_wgrad: part[slab][(i, j)][kb][cb][16 c][16 k] = sum over the slab's tiles of (B x)[c] (A dy)[k], where A is the
- * transpose of the inverse transform: A g = g0, g0 + g1, g0 - g1, -g1 along each axis.
- * Work-item (s, m): batches s*per.. of tiles, output blocks m*kg.. in steps of NB; NB * CC sums in registers. */
-__kernel WG1 void wino_wgrad(GC(float) src, GC(float) dy, G(float) part, struct a_wino_g a)
+/* A = transpose of the inverse transform: A g = g0, g0 + g1, g0 - g1, -g1 along each axis. Over x and y, for `cols`
+ * columns of one tile row of one block, of which `have` are in the map. to: [16][`slice`]. Returns the sum. */
+float16 out_xy(GCP g, int dp, int dr, int have, int cols, float *to, int slice);
+float16 out_xy(GCP g, int dp, int dr, int have, int cols, float *to, int slice)
+{
+    float16 sum = (float16)(0.0f);
+    NOUNROLL for (int i = 0; i < have; i++, g += 16, to += 16) {
+        const float16 g0 = LD16(g), g1 = LD16(g + dr), g2 = LD16(g + dp), g3 = LD16(g + dp + dr);
+        const float16 p[8] = {g0, g1, g0 + g2, g1 + g3, g0 - g2, g1 - g3, -g2, -g3};
+        sum += p[2] + p[3];
+        UNROLL for (int x = 0; x < 4; x++) {
+            float *o = to + x * 4 * slice;
+            PST(o) = p[2 * x];
+            PST(o + slice) = p[2 * x] + p[2 * x + 1];
+            PST(o + 2 * slice) = p[2 * x] - p[2 * x + 1];
+            PST(o + 3 * slice) = -p[2 * x + 1];
+        }
+    }
+    for (int i = have; i < cols; i++, to += 16)
+        for (int f = 0; f < 16; f++)
+            PST(to + f * slice) = (float16)(0.0f);
+    return sum;
+}
+
+/* Frequency j along z of `num` tiles: of the input from 2 num + 2 columns, of the gradient from 2 num. */
+void in_z_of(int j, const float *from, int num, float *to);
+void in_z_of(int j, const float *from, int num, float *to)
+{
+    const float *p = from + (j == 2 ? 32 : j == 0 ? 0 : 16), *q = from + (j == 2 ? 16 : j == 3 ? 48 : 32);
+    if (j == 1)
+        NOUNROLL for (int t = 0; t < num; t++)
+            PST(to + t * 16) = PLD(p + t * 32) + PLD(q + t * 32);
+    else
+        NOUNROLL for (int t = 0; t < num; t++)
+            PST(to + t * 16) = PLD(p + t * 32) - PLD(q + t * 32);
+}
+
+void out_z_of(int j, const float *from, int num, float *to);
+void out_z_of(int j, const float *from, int num, float *to)
+{
+    if (j == 0)
+        NOUNROLL for (int t = 0; t < num; t++)
+            PST(to + t * 16) = PLD(from + t * 32);
+    else if (j == 1)
+        NOUNROLL for (int t = 0; t < num; t++)
+            PST(to + t * 16) = PLD(from + t * 32) + PLD(from + t * 32 + 16);
+    else if (j == 2)
+        NOUNROLL for (int t = 0; t < num; t++)
+            PST(to + t * 16) = PLD(from + t * 32) - PLD(from + t * 32 + 16);
+    else
+        NOUNROLL for (int t = 0; t < num; t++)
+            PST(to + t * 16) = -PLD(from + t * 32 + 16);
+}
+
+/* out[b][c] (+)= sum_t x[t][c] g[b][t] for CC channels of x and NB blocks. */
+void sums(const float *x, const float *g, int num, int gstep, G(float) out, long ostep, int add);
+void sums(const float *x, const float *g, int num, int gstep, G(float) out, long ostep, int add)
+{
+    float16 acc[NB][CC];
+    UNROLL for (int b = 0; b < NB; b++)
+        UNROLL for (int i = 0; i < CC; i++)
+            acc[b][i] = add ? LD16(out + b * ostep + i * 16) : (float16)(0.0f);
+    NOUNROLL for (int t = 0; t < num; t++, x += 16, g += 16) {
+        float16 v[NB];
+        UNROLL for (int b = 0; b < NB; b++)
+            v[b] = PLD(g + b * gstep);
+        UNROLL for (int i = 0; i < CC; i++) {
+            const float16 u = (float16)(x[i]);
+            UNROLL for (int b = 0; b < NB; b++)
+                acc[b][i] = fma(u, v[b], acc[b][i]);
+        }
+    }
+    UNROLL for (int b = 0; b < NB; b++)
+        UNROLL for (int i = 0; i < CC; i++)
+            ST16(out + b * ostep + i * 16) = acc[b][i];
+}
+
+/* wino_wgrad: part[slab][(i, j)][kb][cb][16 c][16 k] = sum over the slab's tiles of (B x)[c] (A dy)[k]; bias_part
+ * [slab][kb][16] = sum of dy. Work-item (s, m): batches s*per.. of tiles, output blocks m*kg.. in steps of NB. */
+__kernel WG1 void wino_wgrad(GC(float) src, GC(float) dy, G(float) part, GC(float) table, G(float) bias_part,
+                             struct a_wino_g a)
 {
     float tmp[WINO_TMP] __attribute__((aligned(64)));
     float gtmp[WINO_OUT] __attribute__((aligned(64)));
@@ -18,103 +95,51 @@ __kernel WG1 void wino_wgrad(GC(float) src, GC(float) dy, G(float) part, struct 
     const int k0 = get_global_id(1) * a.kg, kn = min(a.kg, a.kb - k0);
     const int runs = (a.tz + a.run - 1) / a.run, groups = (a.ty + a.rows - 1) / a.rows;
     const int first = get_global_id(0) * a.per, last = min(first + a.per, a.units);
+    const long step = WINO_STEP(a.kb, a.cb);
     src += a.off[0];
     dy += a.off[1] + a.dst0 + (long)k0 * a.db;
-    part += a.off[2] + ((long)get_global_id(0) * 64 * a.kb + k0) * a.cb * 256;
+    bias_part += a.off[4] + ((long)get_global_id(0) * a.kb + k0) * 16;
+    part += a.off[2] + (long)get_global_id(0) * 64 * step + (long)k0 * a.cb * 256;
     for (int unit = first; unit < last; unit++) {
         const int t0 = unit % runs * a.run, r0 = unit / runs % groups * a.rows;
         const int px = unit / runs / groups % a.tx * 2, n = unit / runs / groups / a.tx;
         const int run = min(a.run, a.tz - t0), rows = min(a.rows, a.ty - r0), cols = 2 * run + 2, nt = rows * run;
         const int slice = (a.cb * rows * cols | 1) * 16, gslice = (kn * nt * 2 | 1) * 16;
-        GC(float) sn = src + (long)n * a.sn + t0 * 32;
-        GC(float) dn = dy + (long)n * a.dn + (long)px * a.dp + t0 * 32;
-        for (int c = 0; c < a.cb; c++)
-            for (int r = 0; r < rows; r++) {
-                GC(float) s = sn + (long)c * a.sb;
-                const int py = (r0 + r) * 2;
-                const int ro[4] = {py * a.sr, (py + 1) * a.sr, (py + 2) * a.sr, min(py + 3, a.y + 1) * a.sr};
-                in_xy(s + (long)px * a.sp, s + (long)(px + 1) * a.sp, s + (long)(px + 2) * a.sp,
-                      s + (long)min(px + 3, a.x + 1) * a.sp, ro, min(cols, a.z + 2 - 2 * t0), cols,
-                      tmp + (c * rows + r) * cols * 16, slice);
-            }
-        for (int k = 0; k < kn; k++)
-            for (int r = 0; r < rows; r++) {
-                GC(float) g = dn + (long)k * a.db + (long)(r0 + r) * 2 * a.dr;
-                float *to = gtmp + (k * nt + r * run) * 32;
-                const int have = min(2 * run, a.z + 1 - 2 * t0);
-                NOUNROLL for (int i = 0; i < 2 * run; i++) {
-                    float16 g0 = (float16)(0.0f), g1 = g0, g2 = g0, g3 = g0;    /* (x, y) = 00, 01, 10, 11 */
-                    if (i < have) {
-                        g0 = LD16(g + i * 16);
-                        g1 = LD16(g + a.dr + i * 16);
-                        g2 = LD16(g + a.dp + i * 16);
-                        g3 = LD16(g + a.dp + a.dr + i * 16);
-                    }
-                    const float16 p[8] = {g0, g1, g0 + g2, g1 + g3, g0 - g2, g1 - g3, -g2, -g3};
-                    UNROLL for (int x = 0; x < 4; x++) {
-                        float *o = to + i * 16 + x * 4 * gslice;
-                        PST(o) = p[2 * x];
-                        PST(o + gslice) = p[2 * x] + p[2 * x + 1];
-                        PST(o + 2 * gslice) = p[2 * x] - p[2 * x + 1];
-                        PST(o + 3 * gslice) = -p[2 * x + 1];
-                    }
-                }
-            }
-        for (int f = 0; f < 16; f++) {
+        for (int c = 0; c < a.cb; c++) {
+            const struct read_norm m = read_table(table + a.off[3] + (long)n * a.row + c * 64, a.norm, a.slope);
+            for (int r = 0; r < rows; r++)
+                in_xy(src + (long)n * a.sn + (long)c * a.sb, px, (r0 + r) * 2, t0 * 2, cols, a.x, a.y, a.z, a.sp, a.sr,
+                      a.norm, m, tmp + (c * rows + r) * cols * 16, slice);
+        }
+        for (int k = 0; k < kn; k++) {
+            GC(float) g = dy + (long)n * a.dn + (long)px * a.dp + t0 * 32 + (long)k * a.db;
+            float16 sum = unit == first ? (float16)(0.0f) : LD16(bias_part + k * 16);
+            for (int r = 0; r < rows; r++)
+                sum += out_xy(g + (long)(r0 + r) * 2 * a.dr, a.dp, a.dr, min(2 * run, a.z - 2 * t0), 2 * run,
+                              gtmp + (k * nt + r * run) * 32, gslice);
+            ST16(bias_part + k * 16) = sum;
+        }
+        for (int f = 0; f < 64; f++) {
             for (int c = 0; c < a.cb; c++)
                 for (int r = 0; r < rows; r++)
-                    in_z(tmp + f * slice + (c * rows + r) * cols * 16, run, buf + (c * nt + r * run) * 16,
-                         a.cb * nt * 16);
-            for (int t = 0; t < kn * nt; t++) {
-                const float16 g0 = PLD(gtmp + f * gslice + t * 32), g1 = PLD(gtmp + f * gslice + t * 32 + 16);
-                float *o = gbuf + t * 16;
-                PST(o) = g0;
-                PST(o + kn * nt * 16) = g0 + g1;
-                PST(o + 2 * kn * nt * 16) = g0 - g1;
-                PST(o + 3 * kn * nt * 16) = -g1;
-            }
-            for (int j = 0; j < 4; j++)
-                for (int k = 0; k < kn; k += NB)
-                    for (int c = 0; c < a.cb; c++)
-                        for (int c0 = 0; c0 < 16; c0 += CC) {
-                            G(float) o = part + ((long)(f * 4 + j) * a.kb + k) * a.cb * 256 + c * 256 + c0 * 16;
-                            const float *xb = buf + (j * a.cb + c) * nt * 16 + c0;
-                            const float *gb = gbuf + (j * kn + k) * nt * 16;
-                            float16 acc[NB][CC];
-                            if (unit == first) {
-                                UNROLL for (int b = 0; b < NB; b++)
-                                    UNROLL for (int i = 0; i < CC; i++)
-                                        acc[b][i] = (float16)(0.0f);
-                            } else {
-                                UNROLL for (int b = 0; b < NB; b++)
-                                    UNROLL for (int i = 0; i < CC; i++)
-                                        acc[b][i] = LD16(o + b * a.cb * 256 + i * 16);
-                            }
-                            NOUNROLL for (int t = 0; t < nt; t++) {
-                                float16 g[NB];
-                                UNROLL for (int b = 0; b < NB; b++)
-                                    g[b] = PLD(gb + (b * nt + t) * 16);
-                                UNROLL for (int i = 0; i < CC; i++) {
-                                    const float16 x = (float16)(xb[t * 16 + i]);
-                                    UNROLL for (int b = 0; b < NB; b++)
-                                        acc[b][i] = fma(x, g[b], acc[b][i]);
-                                }
-                            }
-                            UNROLL for (int b = 0; b < NB; b++)
-                                UNROLL for (int i = 0; i < CC; i++)
-                                    ST16(o + b * a.cb * 256 + i * 16) = acc[b][i];
-                        }
+                    in_z_of(f % 4, tmp + f / 4 * slice + (c * rows + r) * cols * 16, run,
+                            buf + (c * nt + r * run) * 16);
+            out_z_of(f % 4, gtmp + f / 4 * gslice, kn * nt, gbuf);
+            for (int k = 0; k < kn; k += NB)
+                for (int c = 0; c < a.cb * 16; c += CC)
+                    sums(buf + c / 16 * nt * 16 + c % 16, gbuf + k * nt * 16, nt, nt * 16,
+                         part + f * step + (long)k * a.cb * 256 + c * 16, a.cb * 256, unit != first);
         }
     }
 }
 
 /* wino_wsum: dw[k][c][27] (+)= G' (sum of slabs), with G' u = u0 + (u1 + u2) / 2, (u1 - u2) / 2, (u1 + u2) / 2 + u3
- * along each axis. One pair of blocks each. Groups: (cb, kb). */
-__kernel WG1 void wino_wsum(GC(float) part, G(float) dw, struct a_wino_s a)
+ * along each axis; db[k] likewise from the slabs' sums of dy. Work-item: a pair of blocks. Groups: (cb, kb). */
+__kernel WG1 void wino_wsum(GC(float) part, G(float) dw, GC(float) bias_part, G(float) db, struct a_wino_s a)
 {
     float rows[16 * 27 * 16] __attribute__((aligned(64)));      /* [c * 27 + tap][k] */
     const int cb = get_group_id(0), kb = get_group_id(1);
-    const long step = (long)a.kb * a.cb * 256;
+    const long step = WINO_STEP(a.kb, a.cb);
     part += a.off[0] + ((long)kb * a.cb + cb) * 256;
     for (int c = 0; c < 16; c++) {
         float16 p[48], q[4];
@@ -142,6 +167,17 @@ __kernel WG1 void wino_wsum(GC(float) part, G(float) dw, struct a_wino_s a)
             PST(rows + (c * 27 + i) * 16) = p[i] + m;
             PST(rows + (c * 27 + 9 + i) * 16) = e;
             PST(rows + (c * 27 + 18 + i) * 16) = m + p[36 + i];
+        }
+    }
+    if (cb == 0 && a.bias) {
+        float16 sum = LD16(bias_part + a.off[2] + kb * 16);
+        for (int s = 1; s < a.slabs; s++)
+            sum += LD16(bias_part + a.off[2] + ((long)s * a.kb + kb) * 16);
+        float one[16];
+        vstore16(sum, 0, one);
+        for (int k = 0; k < 16 && kb * 16 + k < a.nk; k++) {
+            G(float) d = db + a.off[3] + kb * 16 + k;
+            *d = a.bias == 2 ? *d + one[k] : one[k];
         }
     }
     const int nk = min(16, a.nk - kb * 16), nc = min(16, a.nc - cb * 16);

@@ -28,14 +28,15 @@ float strands(float v, int l)
 
 int part_at(int r, int j, int b)
 {
-    int per = a.x * a.units;
+    int per = (a.x + a.ux - 1) / a.ux * a.ny * a.nz;
     return (((r * a.samples + j / per) * a.blocks + b) * per + j % per) * 32;
 }
 
 float part_voxels(int j)
 {
-    int y0 = j % a.units * a.rows;
-    return float((min(y0 + a.rows, a.y) - y0) * a.z);
+    int x0 = j / a.nz / a.ny % ((a.x + a.ux - 1) / a.ux) * a.ux;
+    int y0 = j / a.nz % a.ny * a.uy, z0 = j % a.nz * a.uz;
+    return float(min(a.ux, a.x - x0) * min(a.uy, a.y - y0) * min(a.uz, a.z - z0));
 }
 #endif
 
@@ -49,7 +50,7 @@ BUF_X(5, run_var)
 void main()
 {
     int b = int(gl_WorkGroupID.x), l = LOCAL(), lane = l % 16, c = b * 16 + lane;
-    int num = a.samples * a.x * a.units, p = OFF(0) + lane;
+    int num = a.samples * ((a.x + a.ux - 1) / a.ux) * a.ny * a.nz, p = OFF(0) + lane;
     float total = float(a.samples) * float(a.x * a.y * a.z);
     for (int r = 0; r < a.table_rows; r++) {
         float first = part[p + part_at(r, 0, b)], sum = 0.0;
@@ -127,7 +128,7 @@ BUF_X(4, dbeta)
 void main()
 {
     int b = int(gl_WorkGroupID.x), l = LOCAL(), lane = l % 16, c = b * 16 + lane;
-    int num = a.samples * a.x * a.units, p = OFF(0) + lane;
+    int num = a.samples * ((a.x + a.ux - 1) / a.ux) * a.ny * a.nz, p = OFF(0) + lane;
     float total = float(a.samples) * float(a.x * a.y * a.z), all_g = 0.0, all_h = 0.0;
     for (int r = 0; r < a.table_rows; r++) {
         float g = 0.0, h = 0.0;
@@ -266,7 +267,8 @@ BUF_R4(0, x)
 BUF_R4(1, table)
 BUF_R4(2, res)
 BUF_R4(3, skip)
-BUF_W4(4, y)
+BUF_R4(4, skip_table)
+BUF_W4(5, y)
 void main()
 {
     int quad, voxel;
@@ -279,9 +281,16 @@ void main()
     if (has(NORM_RES))
         v += res[OFF4(2) + u.at];
     v = act(v, v) * keep_quad(quad, voxel, u);
-    if (has(NORM_SKIP))
-        v += skip[OFF4(3) + u.at];
-    y[OFF4(4) + u.at] = v;
+    if (has(NORM_SKIP)) {
+        vec4 s = skip[OFF4(3) + u.at];
+        if (has(NORM_SKIP_SCALE)) {
+            int t = OFF4(4) + ((a.skip_row * u.n * a.blocks) + u.b) * 16 + quad;
+            s = (s - skip_table[t + 8]) * skip_table[t] + skip_table[t + 4];
+            s = mix(s * a.skip_slope, s, greaterThan(s, vec4(0.0)));
+        }
+        v += s;
+    }
+    y[OFF4(5) + u.at] = v;
 }
 #endif
 

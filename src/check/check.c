@@ -72,6 +72,23 @@ pv_tensor *pv_ck_keep(struct pv_check *k, pv_tensor *t)
     return t;
 }
 
+static void copy_again(pv_tensor *t, struct pv_remake *r) { pv_tensor_copy(t, r->in[0]); }
+
+/* A tensor without memory that is made from t when somebody asks for it, as results of normalisation are. Takes over
+ * t. */
+static pv_tensor *without_memory(pv_tensor *t)
+{
+    pv_tensor *l = t ? pv_tensor_lazy(t->dev, t->h, t->type) : NULL;
+    if (!l)
+        return t;
+    struct pv_remake *r = pv_new(struct pv_remake);
+    r->fn = copy_again;
+    r->num_in = 1;
+    r->in[0] = t;
+    pv_tensor_set_remake(l, r);
+    return l;
+}
+
 pv_tensor *pv_ck_values(struct pv_check *k, struct pv_shape h, enum pv_dtype type, const double *v, int flags)
 {
     pv_tensor *t = pv_tensor_new(k->tape->dev, h, type);
@@ -87,6 +104,8 @@ pv_tensor *pv_ck_values(struct pv_check *k, struct pv_shape h, enum pv_dtype typ
         own[k->fd_at] += k->fd_step;
     pv_tensor_write_f64(t, own);
     k->in[k->num_in].v = own;
+    if (h.layout == PV_BLOCKED && k->index % 2 == 1 && !pv_dev_is_ref(t->dev))
+        t = without_memory(t);
     if (k->opts && k->opts->input)
         k->opts->input(k->opts->user, k->op->name, k->index, t);
     t->needs_grad = flags & PV_CK_GRAD;

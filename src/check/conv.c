@@ -2,6 +2,7 @@
  * Cases of the convolution ops. Tolerances: fp32 sums of up to a few thousand products against double. */
 #include "check/check.h"
 #include "ops/conv.h"
+#include "ops/norm.h"
 
 static void sizes(struct pv_check *k, int dims, int most, int s[3], int *n, int *ci, int *co)
 {
@@ -40,6 +41,37 @@ static void conv3s2(struct pv_check *k) { conv_case(k, 3, 2, 1); }
 static void conv2s2(struct pv_check *k) { conv_case(k, 2, 2, 0); }
 static void conv1(struct pv_check *k) { conv_case(k, 1, 1, 0); }
 static void conv1s2(struct pv_check *k) { conv_case(k, 1, 2, 0); }
+
+/* Between normalisations: CPU kernels normalise what they read and leave statistics of what they write. */
+static void norm_case(struct pv_check *k, int ks, bool up)
+{
+    int n, ci, co, s[3], c = pv_ck_case(k), dims = c % 4 == 3 && ks == 2 ? 2 : 3;
+    sizes(k, dims, up ? 5 : 9, s, &n, &ci, &co);
+    ci = 8 + ci % 29;           /* a single channel's scale is cancelled by the second normalisation */
+    if (c == 0)
+        n = 2, ci = 16, co = 32, s[0] = 4, s[1] = 6, s[2] = 10;
+    for (int i = dims == 2; i < 3 && ks == 2 && !up; i++)
+        s[i] = c % 2 ? s[i] + 4 : (s[i] + 5) / 2 * 2;      /* few coarse voxels have an ill-conditioned variance */
+    struct pv_norm_params p = {.kind = c % 3 == 1 ? PV_NORM_INSTANCE : PV_NORM_BATCH, .train = true,
+                               .slope = c % 2 ? 0.01f : 0};
+    pv_tape *t = pv_ck_tape(k);
+    pv_tensor *x = pv_ck_input(k, pv_blocked(dims, n, ci, s), -1, 1, PV_CK_GRAD);
+    pv_tensor *w = pv_ck_input(k, pv_flat(pv_conv_weights(dims, ci, co, ks)), -1, 1, PV_CK_GRAD);
+    pv_tensor *b = pv_ck_input(k, pv_flat(co), -1, 1, 0);      /* the second normalisation cancels its gradient */
+    p.gamma = pv_ck_input(k, pv_flat(ci), 0.5, 1.5, PV_CK_GRAD);
+    p.beta = pv_ck_input(k, pv_flat(ci), -1, 1, PV_CK_GRAD);
+    pv_tensor *h = pv_ck_keep(k, pv_norm_act(t, x, &p)), *y;
+    if (up)
+        y = pv_conv_up(t, h, w, b, co, ks);
+    else
+        y = pv_conv(t, h, w, b, co, ks, ks == 2 ? 2 : 1, ks == 2 ? 0 : 1);
+    p.gamma = p.beta = NULL;
+    pv_ck_output(k, "y", pv_norm_act(t, pv_ck_keep(k, y), &p), 0);
+}
+
+static void conv3_norm(struct pv_check *k) { norm_case(k, 3, false); }
+static void conv2_norm(struct pv_check *k) { norm_case(k, 2, false); }
+static void up2_norm(struct pv_check *k) { norm_case(k, 2, true); }
 
 static void up_case(struct pv_check *k, int ks)
 {
@@ -85,16 +117,20 @@ static void head(struct pv_check *k)
     pv_ck_output(k, "y", pv_head(pv_ck_tape(k), x, w, b, co), 0);
 }
 
-static const char *const impls3[] = {"direct", "wino", NULL};
+static const char *const impls3[] = {"direct", "wino", NULL}, *const impls2[] = {"direct", "two", NULL};
 
+/* _norm: two convolutions' worth of rounding through two normalisations */
 static const struct pv_check_op
     op_conv3 = {"conv3", conv3, 6, 2e-6, 4e-6, impls3}, op_conv3s2 = {"conv3s2", conv3s2, 6, 2e-6, 4e-6, NULL},
-    op_conv2s2 = {"conv2s2", conv2s2, 6, 2e-6, 4e-6, NULL}, op_conv1 = {"conv1", conv1, 6, 2e-6, 4e-6, NULL},
-    op_conv1s2 = {"conv1s2", conv1s2, 6, 2e-6, 4e-6, NULL}, op_up2 = {"conv_up2", up2, 1, 2e-6, 4e-6, NULL},
+    op_conv2s2 = {"conv2s2", conv2s2, 6, 2e-6, 4e-6, impls2}, op_conv1 = {"conv1", conv1, 6, 2e-6, 4e-6, NULL},
+    op_conv1s2 = {"conv1s2", conv1s2, 6, 2e-6, 4e-6, NULL}, op_up2 = {"conv_up2", up2, 1, 2e-6, 4e-6, impls2},
+    op_norm3 = {"conv3_norm", conv3_norm, 1, 4e-6, 1.2e-5, impls3},
+    op_norm2 = {"conv2s2_norm", conv2_norm, 1, 4e-6, 1.2e-5, impls2},
+    op_norm_up = {"conv_up2_norm", up2_norm, 1, 4e-6, 1.2e-5, impls2},
     op_up3 = {"conv_up3", up3, 1, 2e-6, 4e-6, NULL}, op_stem3 = {"stem3", stem3, 1, 2e-6, 4e-6, NULL},
     op_stem7 = {"stem7", stem7, 1, 2e-6, 4e-6, NULL}, op_head = {"head", head, 0, 2e-6, 4e-6, NULL};
 
 const struct pv_check_op *const pv_check_conv[] = {
     &op_conv3, &op_conv3s2, &op_conv2s2, &op_conv1, &op_conv1s2, &op_up2, &op_up3, &op_stem3, &op_stem7, &op_head,
-    NULL,
+    &op_norm3, &op_norm2, &op_norm_up, NULL,
 };

@@ -216,14 +216,41 @@ static void norm_chain(struct pv_check *k)
 /* Outputs: a few roundings of fp32. Gradients: sums over up to some thousand terms of both signs, so that the
  * total is much smaller than its terms. Chain: six layers of that. Offset: a mean of 100 takes 7 of 24 bits of
  * what is left of the input. */
+/* A skip that is itself the result of a normalisation: CPU kernels read what it is made from. */
+static void norm_skip(struct pv_check *k)
+{
+    pv_tape *t = pv_ck_tape(k);
+    int c = pv_ck_case(k), dims = c % 3 == 2 ? 2 : 3, n = pv_ck_int(k, 1, pv_ck_most(k, 3, 2));
+    int ch = pv_ck_int(k, 2, pv_ck_most(k, 36, 4)), s[3] = {dims == 2 ? 1 : 1 + c % pv_ck_most(k, 4, 2)};
+    s[1] = pv_ck_int(k, 2, pv_ck_most(k, 5, 2));
+    s[2] = pv_ck_int(k, 8, pv_ck_most(k, 13, 9));
+    struct pv_shape h = pv_blocked(dims, n, ch, s);
+    double shift[36];
+    for (int i = 0; i < ch; i++)
+        shift[i] = (float)((i % 3 ? 8 : -8) + pv_ck_uniform(k, -1, 1));
+    pv_tensor *x = pv_ck_input(k, h, -1, 1, PV_CK_GRAD), *z = pv_ck_input(k, h, -1, 1, PV_CK_GRAD);
+    struct pv_norm_params p = {.kind = c % 2 ? PV_NORM_INSTANCE : PV_NORM_BATCH, .train = true, .slope = 0.25f};
+    p.gamma = pv_ck_input(k, pv_flat(ch), 0.5, 1, PV_CK_GRAD);
+    p.beta = pv_ck_values(k, pv_flat(ch), PV_F32, shift, PV_CK_GRAD);
+    pv_tensor *skip = pv_norm_act(t, z, &p);
+    p.kind = c % 4 < 2 ? PV_NORM_BATCH : PV_NORM_INSTANCE;
+    p.slope = 0.5f;
+    p.skip = skip;
+    p.drop = c % 3 == 1 ? PV_DROP_CHANNEL : c % 3 == 2 ? PV_DROP_ELEMENT : PV_DROP_NONE;
+    p.drop_p = 0.3f;
+    pv_ck_output(k, "y", pv_norm_act(t, x, &p), 0);
+    pv_tensor_put(&skip);
+}
+
 static const struct pv_check_op
     op_batch = {"norm_batch", norm_batch, 5, 4e-6, 2e-5, NULL},
     op_eval = {"norm_eval", norm_eval, 5, 4e-6, 2e-5, NULL},
     op_instance = {"norm_instance", norm_instance, 5, 4e-6, 2e-5, NULL},
     op_none = {"norm_none", norm_none, 5, 4e-6, 2e-5, NULL},
+    op_skip = {"norm_skip", norm_skip, 0, 1e-5, 2e-5, NULL},
     op_chain = {"norm_chain", norm_chain, 5, 1e-5, 2e-5, NULL},
     op_offset = {"norm_offset", norm_offset, 5, 1e-4, 1e-4, NULL};
 
 const struct pv_check_op *const pv_check_norm[] = {
-    &op_batch, &op_eval, &op_instance, &op_none, &op_chain, &op_offset, NULL,
+    &op_batch, &op_eval, &op_instance, &op_none, &op_chain, &op_skip, &op_offset, NULL,
 };

@@ -19,72 +19,147 @@ static struct conv_desc describe(const pv_tensor *x, int ci, int co, int k, int 
     return d;
 }
 
-/* Whether Winograd's algorithm is used where the kernels allow it. */
-static bool choose_wino(const pv_tape *t, bool gains)
+/* Whether an implementation is used where its kernels allow it. */
+static bool choose(const pv_tape *t, const char *name, bool gains)
 {
-    return t->force_impl ? pv_streq(t->force_impl, "wino") : gains;
+    return t->force_impl ? pv_streq(t->force_impl, name) : gains;
 }
 
-/* A walk of stride 1 by Winograd's algorithm; false: by the direct kernels. */
+/* What a convolution reads of x: x itself, or if x has no memory and the kernels may normalise, what it is made from.
+ * conv_done ends the use. False: the device failed. */
+static bool conv_read(pv_tensor *x, bool may_normalise, struct conv_in *in)
+{
+    *in = (struct conv_in){.t = x};
+    if (may_normalise && norm_is_pending(x, &in->norm)) {
+        in->t = in->norm.x;
+        return pv_tensor_pin(in->norm.x) && pv_tensor_pin(in->norm.table);
+    }
+    return pv_tensor_pin(x);
+}
+
+static void conv_done(struct conv_in *in)
+{
+    pv_tensor_unpin(in->t);
+    pv_tensor_unpin(in->norm.table);
+}
+
+/* A walk of stride 1 by Winograd's algorithm; false: not done, the direct kernels must. */
 static bool wino(const pv_tape *t, const char *label, pv_tensor *src, pv_tensor *w, pv_tensor *b, pv_tensor *dst,
                  const struct conv_desc *d, enum conv_pack_kind kind, bool accum)
 {
-    if (!dst || !choose_wino(t, wino_gains(src, dst)) || !wino_can(src, dst, d))
+    struct conv_in in;
+    if (!wino_kind(src, d) || !choose(t, "wino", wino_gains(src, dst)) || !conv_read(src, true, &in))
         return false;
-    wino_run(label, src, conv_packed(w, b, d, kind == PACK_FWD ? PACK_WINO_FWD : PACK_WINO_DGRAD), dst, b != NULL,
-             accum);
-    return true;
+    bool can = wino_can(in.t, dst);
+    if (can)
+        wino_run(label, &in, conv_packed(w, b, d, kind == PACK_FWD ? PACK_WINO_FWD : PACK_WINO_DGRAD), dst, b != NULL,
+                 accum, kind == PACK_FWD);
+    conv_done(&in);
+    return can;
+}
+
+/* The same for layers of side 2 and stride 2. */
+static bool two(const pv_tape *t, const char *label, pv_tensor *src, pv_tensor *w, pv_tensor *b, pv_tensor *dst,
+                const struct conv_desc *d, bool upward, enum conv_pack_kind kind, bool accum)
+{
+    struct conv_in in;
+    if (!two_kind(upward ? dst : src, upward ? src : dst, d) || !choose(t, "two", true) || !conv_read(src, true, &in))
+        return false;
+    bool done = two_run(label, &in, conv_packed(w, b, d, kind), dst, d, upward, b != NULL, accum, kind == PACK_FWD);
+    conv_done(&in);
+    return done;
 }
 
 /* The references and kernels see fine and coarse sides: */
 static void down(const pv_tape *t, const char *label, pv_tensor *fine, pv_tensor *w, pv_tensor *b, pv_tensor *coarse,
                  const struct conv_desc *d, enum conv_pack_kind kind, bool accum)
 {
+    if (!coarse || wino(t, label, fine, w, b, coarse, d, kind, accum) ||
+        two(t, label, fine, w, b, coarse, d, false, kind, accum) || !pv_tensor_pin(fine))
+        return;
     if (pv_is_ref(fine))
         ref_conv_down(pv_ref_data(fine), pv_ref_data(w), b ? pv_ref_data(b) : NULL, pv_ref_data(coarse),
                       fine->h.n, fine->h.c, coarse->h.c, fine->h.s, coarse->h.s, d, accum);
-    else if (!wino(t, label, fine, w, b, coarse, d, kind, accum))
+    else
         conv_run_down(label, fine, conv_packed(w, b, d, kind), coarse, d, b != NULL, accum);
+    pv_tensor_unpin(fine);
 }
 
 static void up(const pv_tape *t, const char *label, pv_tensor *coarse, pv_tensor *w, pv_tensor *b, pv_tensor *fine,
                const struct conv_desc *d, enum conv_pack_kind kind, bool accum)
 {
+    if (!fine || wino(t, label, coarse, w, b, fine, d, kind, accum) ||
+        two(t, label, coarse, w, b, fine, d, true, kind, accum) || !pv_tensor_pin(coarse))
+        return;
     if (pv_is_ref(fine)) {
         ref_conv_up(pv_ref_data(coarse), pv_ref_data(w), b ? pv_ref_data(b) : NULL, pv_ref_data(fine),
                     fine->h.n, fine->h.c, coarse->h.c, fine->h.s, coarse->h.s, d, accum);
-        return;
-    }
-    if (wino(t, label, coarse, w, b, fine, d, kind, accum))
-        return;
-    pv_tensor *packed = conv_packed(w, b, d, kind);
-    if (d->stride == 1) {
+    } else if (d->stride == 1) {
         struct conv_desc flipped = *d;      /* taps reversed by the packing: pad becomes k - 1 - pad */
         for (int i = 0; i < 3; i++)
             flipped.pad[i] = d->k[i] - 1 - d->pad[i];
-        conv_run_down(label, coarse, packed, fine, &flipped, b != NULL, accum);
+        conv_run_down(label, coarse, conv_packed(w, b, d, kind), fine, &flipped, b != NULL, accum);
     } else {
-        conv_run_up(label, coarse, packed, fine, d, b != NULL, accum);
+        conv_run_up(label, coarse, conv_packed(w, b, d, kind), fine, d, b != NULL, accum);
     }
+    pv_tensor_unpin(coarse);
+}
+
+/* False: not done. */
+static bool wino_weight_grads(pv_tape *t, const char *label, pv_tensor *x, pv_tensor *dy, pv_tensor *dw, bool accum,
+                              pv_tensor *db, bool accum_bias, const struct conv_desc *d)
+{
+    struct conv_in in;
+    if (!dw || !wino_kind(x, d) || !choose(t, "wino", wino_gains(x, dy)) || !conv_read(x, true, &in))
+        return false;
+    bool can = wino_can_wgrad(in.t, dy, dw);
+    if (can)
+        wino_run_wgrad(label, &in, dy, dw, accum, db, accum_bias);
+    conv_done(&in);
+    return can;
+}
+
+static bool two_weight_grads(pv_tape *t, const char *label, pv_tensor *fine, pv_tensor *coarse, pv_tensor *dw,
+                             bool accum, pv_tensor *db, bool accum_bias, const struct conv_desc *d)
+{
+    struct conv_in f, c;
+    if (!dw || !two_kind(fine, coarse, d) || !choose(t, "two", true))
+        return false;
+    bool done = false;
+    if (conv_read(fine, true, &f)) {
+        if (conv_read(coarse, true, &c)) {
+            done = two_run_wgrad(label, &f, &c, dw, d, accum, db, accum_bias);
+            conv_done(&c);
+        }
+        conv_done(&f);
+    }
+    return done;
 }
 
 static void weight_grads(pv_tape *t, const char *label, struct pv_node *n, pv_tensor *fine, pv_tensor *coarse,
                          pv_tensor *out, const struct conv_desc *d)
 {
-    bool accum;
+    bool accum, accum_bias;
     pv_tensor *dw = pv_grad_slot(t, n->in[1], &accum);
-    if (dw && pv_is_ref(dw))
-        ref_conv_wgrad(pv_ref_data(fine), pv_ref_data(coarse), pv_ref_data(dw), fine->h.n, fine->h.c,
-                       coarse->h.c, fine->h.s, coarse->h.s, d, accum);
-    else if (dw && choose_wino(t, wino_gains(fine, coarse)) && wino_can_wgrad(fine, coarse, dw, d))
-        wino_run_wgrad(label, fine, coarse, dw, accum);
-    else if (dw)
-        conv_run_wgrad(label, fine, coarse, dw, d, accum);
-    pv_tensor *db = n->num_in > 2 ? pv_grad_slot(t, n->in[2], &accum) : NULL;
+    pv_tensor *db = n->num_in > 2 ? pv_grad_slot(t, n->in[2], &accum_bias) : NULL;
+    if ((out == coarse && wino_weight_grads(t, label, fine, coarse, dw, accum, db, accum_bias, d)) ||
+        two_weight_grads(t, label, fine, coarse, dw, accum, db, accum_bias, d))
+        return;
+    if (dw && pv_tensor_pin(fine)) {
+        if (pv_tensor_pin(coarse)) {
+            if (pv_is_ref(dw))
+                ref_conv_wgrad(pv_ref_data(fine), pv_ref_data(coarse), pv_ref_data(dw), fine->h.n, fine->h.c,
+                               coarse->h.c, fine->h.s, coarse->h.s, d, accum);
+            else
+                conv_run_wgrad(label, fine, coarse, dw, d, accum);
+            pv_tensor_unpin(coarse);
+        }
+        pv_tensor_unpin(fine);
+    }
     if (db && pv_is_ref(db))
-        ref_chan_sum(pv_ref_data(out), pv_ref_data(db), out->h.n, out->h.c, pv_voxels(&out->h), accum);
+        ref_chan_sum(pv_ref_data(out), pv_ref_data(db), out->h.n, out->h.c, pv_voxels(&out->h), accum_bias);
     else if (db)
-        conv_run_chan_sum(label, out, db, accum);
+        conv_run_chan_sum(label, out, db, accum_bias);
 }
 
 static void conv_backward(pv_tape *t, struct pv_node *n)
@@ -97,13 +172,10 @@ static void conv_backward(pv_tape *t, struct pv_node *n)
         down(t, "conv_up bwd data", dy, w, NULL, dx, &d, PACK_DGRAD, accum);
     else if (dx)
         up(t, "conv bwd data", dy, w, NULL, dx, &d, PACK_DGRAD, accum);
-    if (!pv_tensor_pin(x))
-        return;
     if (d.up)
         weight_grads(t, "conv_up bwd weight", n, dy, x, dy, &d);
     else
         weight_grads(t, "conv bwd weight", n, x, dy, dy, &d);
-    pv_tensor_unpin(x);
 }
 
 static void record(pv_tape *t, const char *op, void (*back)(pv_tape *, struct pv_node *), pv_tensor *x,
@@ -182,10 +254,8 @@ pv_tensor *pv_conv(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int co,
             return pv_op_bad("conv", "side %d is smaller than the kernel %d", x->h.s[i], d.k[i]);
     }
     pv_tensor *y = pv_tensor_new(t->dev, pv_blocked(d.dims, x->h.n, co, s), PV_F32);
-    if (y && pv_tensor_pin(x)) {
+    if (y)
         down(t, "conv fwd", x, w, b, y, &d, PACK_FWD, false);
-        pv_tensor_unpin(x);
-    }
     record(t, "conv", conv_backward, x, w, b, y, &d);
     return y;
 }
@@ -202,10 +272,8 @@ pv_tensor *pv_conv_up(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int 
         return pv_op_bad("conv_up", "%d weights for %d -> %d channels, k %d", w->h.n, d.ci, co, k);
     int s[3] = {x->h.s[0] * (d.dims == 2 ? 1 : 2), x->h.s[1] * 2, x->h.s[2] * 2};
     pv_tensor *y = pv_tensor_new(t->dev, pv_blocked(d.dims, x->h.n, co, s), PV_F32);
-    if (y && pv_tensor_pin(x)) {
+    if (y)
         up(t, "conv_up fwd", x, w, b, y, &d, PACK_FWD, false);
-        pv_tensor_unpin(x);
-    }
     record(t, "conv_up", conv_backward, x, w, b, y, &d);
     return y;
 }

@@ -3,6 +3,7 @@
 #ifndef OPS_CONV_IMPL_H
 #define OPS_CONV_IMPL_H
 
+#include "ops/norm_impl.h"
 #include "ops/op.h"
 
 /* One convolution: `fine` is the grid of the larger side (input of conv, output of conv_up), `coarse` the
@@ -13,6 +14,9 @@ struct conv_desc {
     int up;                     /* 1: conv_up */
 };
 static inline int conv_taps(const struct conv_desc *d) { return d->k[0] * d->k[1] * d->k[2]; }
+
+/* What a kernel reads: t, normalised on the way if there is a table (norm_pending). */
+struct conv_in { pv_tensor *t; struct norm_pending norm; };
 
 enum conv_pack_kind { PACK_FWD, PACK_DGRAD, PACK_STEM, PACK_WINO_FWD, PACK_WINO_DGRAD };
 /* Packed copy of w (and b) for the kernels; borrowed, cached on w while its version holds. */
@@ -41,16 +45,33 @@ void head_run_fwd(pv_tensor *x, pv_tensor *w, pv_tensor *b, pv_tensor *y);
 void head_run_dgrad(pv_tensor *dy, pv_tensor *w, pv_tensor *dx, bool accum);
 void head_run_wgrad(pv_tensor *x, pv_tensor *dy, pv_tensor *dw, bool accum_w, pv_tensor *db, bool accum_b);
 
-/* Winograd (conv_wino.c), stride 1 walks only. `can`: the kernels support the layer here (says why not under
- * PV_DEBUG=ops); `gains`: they are faster than the direct ones. */
-bool wino_can(const pv_tensor *src, const pv_tensor *dst, const struct conv_desc *d);
+/* Winograd (conv_wino.c). `kind`: layers it exists for; `can`: the kernels take this one, whose memory is there (says
+ * why not under PV_DEBUG=ops); `gains`: they are faster than the direct ones. */
+bool wino_kind(const pv_tensor *src, const struct conv_desc *d);
 bool wino_gains(const pv_tensor *src, const pv_tensor *dst);
+bool wino_can(const pv_tensor *src, const pv_tensor *dst);
 /* Frequency weights for wino_run: room for them (a new reference), and filling it from packed ones. */
 pv_tensor *wino_new_weights(pv_tensor *w, const struct conv_desc *d, bool dgrad);
 void wino_weights(pv_tensor *packed, pv_tensor *u, const struct conv_desc *d, bool dgrad);
-void wino_run(const char *label, pv_tensor *src, pv_tensor *u, pv_tensor *dst, bool bias, bool accum);
-bool wino_can_wgrad(const pv_tensor *x, const pv_tensor *dy, const pv_tensor *dw, const struct conv_desc *d);
-void wino_run_wgrad(const char *label, pv_tensor *x, pv_tensor *dy, pv_tensor *dw, bool accum);
+/* `fresh`: dst gets its only content here, so statistics are left with it. */
+void wino_run(const char *label, const struct conv_in *src, pv_tensor *u, pv_tensor *dst, bool bias, bool accum,
+              bool fresh);
+bool wino_can_wgrad(const pv_tensor *x, const pv_tensor *dy, const pv_tensor *dw);
+void wino_run_wgrad(const char *label, const struct conv_in *x, pv_tensor *dy, pv_tensor *dw, bool accum,
+                    pv_tensor *db, bool accum_bias);     /* db may be NULL */
+
+/* Side 2, stride 2 (conv_two.c), both ways. `kind`: layers the kernels exist for. They return false where they cannot
+ * take a layer (why: PV_DEBUG=ops). `fresh`: dst gets its only content here, so statistics are left with it. */
+bool two_kind(const pv_tensor *fine, const pv_tensor *coarse, const struct conv_desc *d);
+bool two_run(const char *label, const struct conv_in *in, pv_tensor *packed, pv_tensor *dst, const struct conv_desc *d,
+             bool upward, bool bias, bool accum, bool fresh);
+bool two_run_wgrad(const char *label, const struct conv_in *fine, const struct conv_in *coarse, pv_tensor *dw,
+                   const struct conv_desc *d, bool accum, pv_tensor *db, bool accum_bias);     /* db may be NULL */
+
+/* Sums of slabs: part [slabs][coarse blocks][fine blocks][taps][16][16] into dw, part [slabs][blocks][16] into db. */
+void conv_sum_slabs(const char *label, pv_tensor *part, int slabs, pv_tensor *dw, int fine, int coarse, int taps,
+                    bool accum);
+void conv_sum_channels(const char *label, pv_tensor *part, int slabs, pv_tensor *db, bool accum);
 
 /* References: dense arrays of double on any grids. fine [n][cf][..], coarse [n][cc][..],
  * w [cc][cf][taps]. */

@@ -341,6 +341,23 @@ static void run_wsum(const char *label, pv_tensor *part, pv_tensor *dw, struct a
         pv_run_items(dw->dev, &l, (uint64_t)a.nv * (uint64_t)a.nb * (uint64_t)a.taps);
 }
 
+void conv_sum_slabs(const char *label, pv_tensor *part, int slabs, pv_tensor *dw, int fine, int coarse, int taps,
+                    bool accum)
+{
+    run_wsum(label, part, dw, (struct a_wsum){.slabs = slabs, .vb = pv_blocks(coarse), .bb = pv_blocks(fine),
+                                              .taps = taps, .nv = coarse, .nb = fine, .row = fine, .accum = accum}, 0);
+}
+
+void conv_sum_channels(const char *label, pv_tensor *part, int slabs, pv_tensor *db, bool accum)
+{
+    int blocks = pv_blocks(db->h.n);
+    struct a_chan a = {.x = 1, .planes = slabs * blocks, .c = db->h.n, .nblk = blocks, .accum = accum};
+    struct pv_launch l = {.k = &k_total, .label = label, .args = &a};
+    pv_bind(&l, 0, part);
+    pv_bind(&l, 1, db);
+    pv_run_items(db->dev, &l, (uint64_t)db->h.n);
+}
+
 static void launch_wgrad(pv_dev *dev, struct pv_launch *l, struct a_wgrad *a, int stride, int slabs)
 {
     int taps = a->kx * a->ky * a->kz;
@@ -399,13 +416,7 @@ void conv_run_wgrad(const char *label, pv_tensor *fine, pv_tensor *coarse, pv_te
         pv_bind(&l, 1, coarse);
         pv_bind(&l, 2, part);
         launch_wgrad(dev, &l, &a, d->stride, slabs);
-        ws.slabs = slabs;
-        ws.vb = vb;
-        ws.bb = bb;
-        ws.nv = coarse->h.c;
-        ws.nb = fine->h.c;
-        ws.accum = accum;
-        run_wsum(label, part, dw, ws, 0);
+        conv_sum_slabs(label, part, slabs, dw, fine->h.c, coarse->h.c, taps, accum);
         pv_tensor_put(&part);
         return;
     }

@@ -9,13 +9,13 @@ static const char *const spec_wgrad[] = {"CC", "NB", NULL};
 
 static const struct pv_kernel k_weights = {"conv_aux", "wino_weights", "rw", sizeof(struct a_wino_w), {1, 1, 1},
                                            NULL};
-static const struct pv_kernel k_conv = {"wino", "wino_conv", "rrx", sizeof(struct a_wino), {1, 1, 1}, spec_conv};
-static const struct pv_kernel k_wgrad = {"wino_wgrad", "wino_wgrad", "rrw", sizeof(struct a_wino_g), {1, 1, 1},
+static const struct pv_kernel k_conv = {"wino", "wino_conv", "rrxrw", sizeof(struct a_wino), {1, 1, 1}, spec_conv};
+static const struct pv_kernel k_wgrad = {"wino_wgrad", "wino_wgrad", "rrwrw", sizeof(struct a_wino_g), {1, 1, 1},
                                          spec_wgrad};
-static const struct pv_kernel k_wsum = {"wino_wgrad", "wino_wsum", "rx", sizeof(struct a_wino_s), {1, 1, 1},
+static const struct pv_kernel k_wsum = {"wino_wgrad", "wino_wsum", "rxrx", sizeof(struct a_wino_s), {1, 1, 1},
                                         spec_wgrad};
 
-struct tiling { int t, nb, run, rows; };
+struct tiling { int t, nb, run, rows, kg; };
 
 static bool refuse(const char *why)
 {
@@ -26,8 +26,9 @@ static bool refuse(const char *why)
 /* Output blocks, rounded up to the two of a register tile. */
 static int even_blocks(int c) { return c <= 16 ? 1 : (pv_blocks(c) + 1) / 2 * 2; }
 
-/* Tile rows and runs of one work-item: about `want` tiles, evenly cut, within the scratch. */
-static bool cut(struct tiling *p, int cb, int kb, int ty, int tz, int want)
+/* Tile rows and runs of one work-item: about `want` tiles, evenly cut, within the scratch; `freqs`
+ * frequencies along z are buffered at once. */
+static bool cut(struct tiling *p, int cb, int kb, int ty, int tz, int want, int freqs)
 {
     for (; want > 0; want--) {
         p->run = pv_ceil_div(tz, pv_ceil_div(tz, want));
@@ -35,7 +36,7 @@ static bool cut(struct tiling *p, int cb, int kb, int ty, int tz, int want)
         p->rows = pv_ceil_div(ty, pv_ceil_div(ty, p->rows));
         int cols = 2 * p->run + 2, nt = pv_ceil_div(p->rows * p->run, p->t) * p->t;
         if (((cb * p->rows * cols) | 1) * 256 <= WINO_TMP && kb * 512 * (nt | 1) <= WINO_OUT &&
-            cb * nt * 64 <= WINO_BUF && kb * nt * 64 <= WINO_BUF)
+            cb * nt * 16 * freqs <= WINO_BUF && kb * nt * 16 * freqs <= WINO_BUF)
             return true;
     }
     return false;
@@ -62,10 +63,11 @@ static bool plan(struct tiling *p, const pv_tensor *src, const pv_tensor *dst)
     int cb = pv_blocks(src->h.c), kb = even_blocks(dst->h.c);
     int ty = pv_ceil_div(dst->h.s[1], 2), tz = pv_ceil_div(dst->h.s[2], 2), want = 20;
     p->t = 1;
-    if (!cut(p, cb, kb, ty, tz, want))
+    p->kg = kb;
+    if (!cut(p, cb, kb, ty, tz, want, 4))
         return false;
     register_tile(p, kb, p->rows * p->run);
-    return cut(p, cb, kb, ty, tz, pv_max(p->t, want));
+    return cut(p, cb, kb, ty, tz, pv_max(p->t, want), 4);
 }
 
 
@@ -75,21 +77,19 @@ static bool fits(const pv_tensor *t, int64_t elements)
     return bytes <= pv_dev_get_info(t->dev)->limits.max_binding && bytes <= pv_buf_segment(t->buf);
 }
 
-static bool kind_ok(const struct conv_desc *d)
+bool wino_kind(const pv_tensor *src, const struct conv_desc *d)
 {
-    return d->dims == 3 && d->stride == 1 && d->k[0] == 3 && d->pad[0] == 1;
+    return pv_class(src) == PV_FAT && d->dims == 3 && d->stride == 1 && d->k[0] == 3 && d->pad[0] == 1;
 }
 
-bool wino_can(const pv_tensor *src, const pv_tensor *dst, const struct conv_desc *d)
+bool wino_can(const pv_tensor *src, const pv_tensor *dst)
 {
     struct tiling p;
-    if (!kind_ok(d) || pv_class(src) != PV_FAT)
-        return false;
     if (!plan(&p, src, dst))
         return refuse("too many channels for the scratch of a work-item");
     uint64_t most = pv_dev_get_info(src->dev)->limits.max_binding;
-    uint64_t weights = (uint64_t)pv_blocks(src->h.c) * (uint64_t)even_blocks(dst->h.c) * 65536;
-    if (weights + 64 * (uint64_t)even_blocks(dst->h.c) > most || !fits(src, pv_shape_sample(&src->h)) ||
+    uint64_t kbs = (uint64_t)even_blocks(dst->h.c);
+    if (256 * WINO_STEP(kbs, (uint64_t)pv_blocks(src->h.c)) + 64 * kbs > most || !fits(src, pv_shape_sample(&src->h)) ||
         !fits(dst, pv_shape_sample(&dst->h)))
         return refuse("a sample or the weights exceed a binding");
     return true;
@@ -106,7 +106,7 @@ bool wino_gains(const pv_tensor *src, const pv_tensor *dst)
 pv_tensor *wino_new_weights(pv_tensor *w, const struct conv_desc *d, bool dgrad)
 {
     int cb = pv_blocks(dgrad ? d->co : d->ci), kbs = even_blocks(dgrad ? d->ci : d->co);
-    return pv_tensor_new(w->dev, pv_flat(kbs * (cb * 64 * 256 + 16)), PV_F32);
+    return pv_tensor_new(w->dev, pv_flat(64 * WINO_STEP(kbs, cb) + kbs * 16), PV_F32);
 }
 
 void wino_weights(pv_tensor *packed, pv_tensor *u, const struct conv_desc *d, bool dgrad)
@@ -120,19 +120,26 @@ void wino_weights(pv_tensor *packed, pv_tensor *u, const struct conv_desc *d, bo
     pv_run(u->dev, &l);
 }
 
-void wino_run(const char *label, pv_tensor *src, pv_tensor *u, pv_tensor *dst, bool bias, bool accum)
+void wino_run(const char *label, const struct conv_in *in, pv_tensor *u, pv_tensor *dst, bool bias, bool accum,
+              bool fresh)
 {
     struct tiling p;
+    pv_tensor *src = in->t;
     if (!src || !u || !dst || !plan(&p, src, dst))
         return;
     struct pv_strides ss = pv_strides_of(src), ds = pv_strides_of(dst);
     const int *s = dst->h.s;
-    int cb = pv_blocks(src->h.c), kbs = even_blocks(dst->h.c);
-    struct a_wino a = {.cb = cb, .kb = pv_blocks(dst->h.c), .x = s[0], .y = s[1], .z = s[2],
+    int cb = pv_blocks(src->h.c), kb = pv_blocks(dst->h.c), kbs = even_blocks(dst->h.c);
+    struct a_wino a = {.cb = cb, .kb = kb, .x = s[0], .y = s[1], .z = s[2],
         .tx = pv_ceil_div(s[0], 2), .ty = pv_ceil_div(s[1], 2), .tz = pv_ceil_div(s[2], 2), .rows = p.rows,
-        .run = p.run, .sn = ss.n, .sb = ss.b, .sp = ss.p, .sr = ss.r, .dn = ds.n, .db = ds.b, .dp = ds.p, .dr = ds.r,
-        .dst0 = ds.first, .bias = bias ? cb * kbs * 64 * 256 : -1, .accum = accum};
-    struct pv_launch l = {.k = &k_conv, .label = label, .args = &a, .spec = {p.t, p.nb}};
+        .run = p.run, .runs = pv_ceil_div(s[2], 2 * p.run), .kg = p.kg, .sn = ss.n, .sb = ss.b, .sp = ss.p,
+        .sr = ss.r, .dn = ds.n, .db = ds.b, .dp = ds.p, .dr = ds.r, .dst0 = ds.first,
+        .bias = bias ? 64 * WINO_STEP(kbs, cb) : -1, .accum = accum, .norm = in->norm.table != NULL,
+        .row = in->norm.rows > 1 ? cb * 64 : 0, .slope = in->norm.slope, .stats = fresh};
+    struct pv_launch l = {.k = &k_conv, .label = label, .args = &a, .spec = {p.t, p.nb},
+        .groups = {(uint32_t)(a.runs * pv_ceil_div(kb, p.kg)), (uint32_t)pv_ceil_div(a.ty, p.rows), 0}};
+    int64_t units = (int64_t)a.tx * a.runs * l.groups[1] * kb * 32;
+    pv_tensor *stats = fresh ? pv_tensor_new(src->dev, pv_flat((int)units * src->h.n), PV_F32) : NULL;
     pv_tensor *both[] = {src, dst};
     int64_t unit[] = {pv_shape_sample(&src->h), pv_shape_sample(&dst->h)};
     for (int n = 0, m; n < src->h.n; n += m) {
@@ -140,11 +147,17 @@ void wino_run(const char *label, pv_tensor *src, pv_tensor *u, pv_tensor *dst, b
         pv_bind_samples(&l, 0, src, n, m);
         pv_bind(&l, 1, u);
         pv_bind_samples(&l, 2, dst, n, m);
-        l.groups[0] = (uint32_t)pv_ceil_div(a.tz, p.run);
-        l.groups[1] = (uint32_t)pv_ceil_div(a.ty, p.rows);
+        pv_bind(&l, 3, a.norm ? in->norm.table : u);
+        if (a.row)
+            pv_bind_range(&l, 3, in->norm.table, (int64_t)n * a.row, (int64_t)m * a.row);
+        pv_bind_samples(&l, 4, dst, n, m);
+        if (stats)
+            pv_bind_range(&l, 4, stats, n * units, m * units);
         l.groups[2] = (uint32_t)(a.tx * m);
         pv_run(src->dev, &l);
     }
+    if (stats)
+        pv_tensor_set_stats(dst, stats, (int[]){2, 2 * p.rows, 2 * p.run});
 }
 
 /* ---- weight gradients ---- */
@@ -160,7 +173,7 @@ static bool plan_wgrad(struct slabs *w, const pv_tensor *x, const pv_tensor *dy)
     w->kg = kb;
     while (w->kg > 2 && w->kg % 4 == 0 && w->kg * cb > 16)
         w->kg /= 2;
-    if (!cut(&w->p, cb, w->kg, ty, tz, 40))
+    if (!cut(&w->p, cb, w->kg, ty, tz, 40, 1))
         return false;
     w->units = x->h.n * tx * pv_ceil_div(ty, w->p.rows) * pv_ceil_div(tz, w->p.run);
     int want = pv_max(1, 16 / pv_ceil_div(kb, w->kg)), most = pv_max(1, 128 / (cb * kb));
@@ -170,46 +183,54 @@ static bool plan_wgrad(struct slabs *w, const pv_tensor *x, const pv_tensor *dy)
     return true;
 }
 
-bool wino_can_wgrad(const pv_tensor *x, const pv_tensor *dy, const pv_tensor *dw, const struct conv_desc *d)
+bool wino_can_wgrad(const pv_tensor *x, const pv_tensor *dy, const pv_tensor *dw)
 {
     struct slabs w;
-    if (!kind_ok(d) || pv_class(x) != PV_FAT)
-        return false;
     if (!plan_wgrad(&w, x, dy))
         return refuse("too many channels for the scratch of a work-item");
-    uint64_t part = (uint64_t)w.num * (uint64_t)(pv_blocks(x->h.c) * pv_blocks(dy->h.c)) * 65536;
+    uint64_t part = (uint64_t)w.num * 256 * WINO_STEP((uint64_t)pv_blocks(x->h.c), (uint64_t)pv_blocks(dy->h.c));
     if (part > pv_dev_get_info(x->dev)->limits.max_binding || !fits(x, pv_shape_stored(&x->h)) ||
         !fits(dy, pv_shape_stored(&dy->h)) || !fits(dw, dw->h.n))
         return refuse("a batch or the partial sums exceed a binding");
     return true;
 }
 
-void wino_run_wgrad(const char *label, pv_tensor *x, pv_tensor *dy, pv_tensor *dw, bool accum)
+void wino_run_wgrad(const char *label, const struct conv_in *in, pv_tensor *dy, pv_tensor *dw, bool accum,
+                    pv_tensor *db, bool accum_bias)
 {
     struct slabs w;
+    pv_tensor *x = in->t;
     if (!x || !dy || !dw || pv_dev_failed(dw->dev) || !plan_wgrad(&w, x, dy))
         return;
     struct pv_strides ss = pv_strides_of(x), ds = pv_strides_of(dy);
     const int *s = x->h.s;
     int cb = pv_blocks(x->h.c), kb = pv_blocks(dy->h.c);
-    pv_tensor *part = pv_tensor_new(dw->dev, pv_flat(w.num * cb * kb * 64 * 256), PV_F32);
+    pv_tensor *part = pv_tensor_new(dw->dev, pv_flat(w.num * 64 * WINO_STEP(kb, cb)), PV_F32);
+    pv_tensor *bias_part = pv_tensor_new(dw->dev, pv_flat(w.num * kb * 16), PV_F32);
     struct a_wino_g a = {.cb = cb, .kb = kb, .x = s[0], .y = s[1], .z = s[2], .tx = pv_ceil_div(s[0], 2),
         .ty = pv_ceil_div(s[1], 2), .tz = pv_ceil_div(s[2], 2), .rows = w.p.rows, .run = w.p.run, .units = w.units,
         .per = w.per, .kg = w.kg, .sn = ss.n, .sb = ss.b, .sp = ss.p, .sr = ss.r, .dn = ds.n, .db = ds.b, .dp = ds.p,
-        .dr = ds.r, .dst0 = ds.first};
+        .dr = ds.r, .dst0 = ds.first, .norm = in->norm.table != NULL, .row = in->norm.rows > 1 ? cb * 64 : 0,
+        .slope = in->norm.slope};
     struct pv_launch l = {.k = &k_wgrad, .label = label, .args = &a, .spec = {w.p.nb == 2 ? 8 : 16, w.p.nb},
                           .groups = {(uint32_t)w.num, (uint32_t)pv_ceil_div(kb, w.kg), 1}};
-    struct a_wino_s as = {.slabs = w.num, .kb = kb, .cb = cb, .nk = dy->h.c, .nc = x->h.c, .accum = accum};
+    struct a_wino_s as = {.slabs = w.num, .kb = kb, .cb = cb, .nk = dy->h.c, .nc = x->h.c, .accum = accum,
+                          .bias = !db ? 0 : accum_bias ? 2 : 1};
     struct pv_launch sum = {.k = &k_wsum, .label = label, .args = &as, .spec = {l.spec[0], l.spec[1]},
                             .groups = {(uint32_t)cb, (uint32_t)kb, 1}};
-    if (part) {
+    if (part && bias_part) {
         pv_bind(&l, 0, x);
         pv_bind(&l, 1, dy);
         pv_bind(&l, 2, part);
+        pv_bind(&l, 3, a.norm ? in->norm.table : x);
+        pv_bind(&l, 4, bias_part);
         pv_run(dw->dev, &l);
         pv_bind(&sum, 0, part);
         pv_bind(&sum, 1, dw);
+        pv_bind(&sum, 2, bias_part);
+        pv_bind(&sum, 3, db ? db : dw);
         pv_run(dw->dev, &sum);
     }
     pv_tensor_put(&part);
+    pv_tensor_put(&bias_part);
 }

@@ -35,11 +35,25 @@ static void set_remake(pv_tensor *y, pv_tensor *x, pv_tensor *table, const struc
     pv_tensor *in[] = {x, table, p->residual, p->skip};
     r->fn = remake;
     r->num_in = 4;
+    r->own_pins = pv_is_ref(x) ? 0 : 1u << 3;       /* a pending skip is read as it is */
     for (int i = 0; i < 4; i++)
         r->in[i] = pv_tensor_ref(in[i]);
     _Static_assert(sizeof *d <= sizeof r->aux && sizeof *d <= PV_NODE_AUX, "description fits");
     memcpy(r->aux, d, sizeof *d);
     pv_tensor_set_remake(y, r);
+}
+
+bool norm_is_pending(const pv_tensor *y, struct norm_pending *p)
+{
+    const struct pv_remake *r = y ? y->remake : NULL;
+    struct norm_desc d;
+    if (!r || y->buf || r->fn != remake || !r->in[1] || r->in[2] || r->in[3])
+        return false;
+    memcpy(&d, r->aux, sizeof d);
+    if (d.drop != PV_DROP_NONE)
+        return false;
+    *p = (struct norm_pending){r->in[0], r->in[1], d.slope, norm_rows(&d, &y->h)};
+    return true;
 }
 
 /* ---- backward ---- */
@@ -198,22 +212,25 @@ pv_tensor *pv_norm_act(pv_tape *t, pv_tensor *x, const struct pv_norm_params *p)
         return wrong(x, p);
     struct norm_desc d;
     describe(&d, t, p);
-    pv_tensor *table = NULL, *y = pv_tensor_new(t->dev, x->h, PV_F32);
+    /* convolutions of the fat class normalise what they read: the result gets memory when somebody else asks for it */
+    bool lazy = pv_class(x) == PV_FAT && p->kind != PV_NORM_NONE && !p->residual && !p->skip && d.drop == PV_DROP_NONE;
+    pv_tensor *table = NULL, *y = lazy ? pv_tensor_lazy(t->dev, x->h, PV_F32) : pv_tensor_new(t->dev, x->h, PV_F32);
     if (p->kind != PV_NORM_NONE)
         table = pv_tensor_new(t->dev, pv_flat(norm_table_size(&d, &x->h)), PV_F32);
-    pv_tensor *maps[] = {x, p->residual, p->skip};
+    pv_tensor *maps[] = {x, p->residual, pv_is_ref(x) ? p->skip : NULL};
     if (y && pv_pin_all(3, maps)) {
         if (table)
             make_table(x, table, p, &d);
-        apply(x, table, p->residual, p->skip, y, &d);
+        if (!lazy)
+            apply(x, table, p->residual, p->skip, y, &d);
         pv_unpin_all(3, maps);
     }
     pv_tensor *in[] = {x, p->gamma, p->beta, p->residual, p->skip};
-    if (y && !pv_dev_failed(t->dev) && pv_tape_wants(t, NUM_IN, in)) {
-        struct pv_node *n = pv_tape_record(t, "norm", norm_backward, NUM_IN, in, 1, &y, &d, sizeof d);
-        pv_node_save(n, table);
+    bool wanted = y && !pv_dev_failed(t->dev) && pv_tape_wants(t, NUM_IN, in);
+    if (wanted)
+        pv_node_save(pv_tape_record(t, "norm", norm_backward, NUM_IN, in, 1, &y, &d, sizeof d), table);
+    if (y && (wanted || lazy))
         set_remake(y, x, table, p, &d);
-    }
     pv_tensor_put(&table);
     return y;
 }

@@ -17,6 +17,11 @@ struct norm_desc {
     uint32_t key[2], step, stream, sample;
 };
 
+/* A result of pv_norm_act that has no memory yet and is nothing but act(norm(x)): whoever can compute that on the fly
+ * reads x and the table instead. rows: tables, one for all samples or one for each. */
+struct norm_pending { pv_tensor *x, *table; float slope; int rows; };
+bool norm_is_pending(const pv_tensor *y, struct norm_pending *p);
+
 /* The table: FLAT [rows][blocks][scale, bias, mean, rstd][16], a row for all samples or one for each. */
 static inline int norm_rows(const struct norm_desc *d, const struct pv_shape *h)
 {
@@ -37,6 +42,7 @@ struct norm_grads {
 };
 
 void norm_run_table(pv_tensor *x, pv_tensor *table, const struct norm_stats *s, const struct norm_desc *d);
+/* Pins the skip itself: it may be pending. */
 void norm_run_apply(pv_tensor *x, pv_tensor *table, pv_tensor *res, pv_tensor *skip, pv_tensor *y,
                     const struct norm_desc *d);
 /* dgamma, dbeta, and the table that norm_run_grad_apply needs with batch statistics (a new reference, NULL where

@@ -5,13 +5,15 @@
 #include "ops/norm_impl.h"
 
 #define KERNEL(name, bind, args, wg) {"norm", name, bind, sizeof(struct args), {wg, 1, 1}, NULL}
-static const struct pv_kernel k_table = KERNEL("norm_table", "rrrwxx", a_norm_table, 256);
+static const struct pv_kernel fat_table = KERNEL("norm_table", "rrrwxx", a_norm_table, 1);
+static const struct pv_kernel simt_table = KERNEL("norm_table", "rrrwxx", a_norm_table, 256);
 static const struct pv_kernel k_eval = KERNEL("norm_table_eval", "rrrrw", a_norm_table, 64);
-static const struct pv_kernel k_grad_table = KERNEL("norm_grad_table", "rrwxx", a_norm_table, 256);
+static const struct pv_kernel fat_grad_table = KERNEL("norm_grad_table", "rrwxx", a_norm_table, 1);
+static const struct pv_kernel simt_grad_table = KERNEL("norm_grad_table", "rrwxx", a_norm_table, 256);
 static const struct pv_kernel fat_stat = KERNEL("norm_stat", "rw", a_norm, 1);
 static const struct pv_kernel simt_stat = KERNEL("norm_stat", "rw", a_norm, 64);
-static const struct pv_kernel fat_apply = KERNEL("norm_apply", "rrrrw", a_norm, 1);
-static const struct pv_kernel simt_apply = KERNEL("norm_apply", "rrrrw", a_norm, 64);
+static const struct pv_kernel fat_apply = KERNEL("norm_apply", "rrrrrw", a_norm, 1);
+static const struct pv_kernel simt_apply = KERNEL("norm_apply", "rrrrrw", a_norm, 64);
 static const struct pv_kernel fat_grad_sum = KERNEL("norm_grad_sum", "rrrrw", a_norm, 1);
 static const struct pv_kernel simt_grad_sum = KERNEL("norm_grad_sum", "rrrrw", a_norm, 64);
 static const struct pv_kernel fat_grad_apply = KERNEL("norm_grad_apply", "rrrrrxx", a_norm, 1);
@@ -45,8 +47,9 @@ static struct a_norm_table table_args(const pv_tensor *x, const struct norm_desc
     const struct pv_shape *h = &x->h;
     int rows = unit_rows(h), table_rows = norm_rows(d, h);
     return (struct a_norm_table){.table_rows = table_rows, .samples = h->n / table_rows, .blocks = pv_blocks(h->c),
-                                 .c = h->c, .x = h->s[0], .y = h->s[1], .z = h->s[2], .rows = rows,
-                                 .units = pv_ceil_div(h->s[1], rows), .eps = d->eps, .momentum = d->momentum};
+                                 .c = h->c, .x = h->s[0], .y = h->s[1], .z = h->s[2], .ux = 1, .uy = rows,
+                                 .uz = h->s[2], .ny = pv_ceil_div(h->s[1], rows), .nz = 1, .eps = d->eps,
+                                 .momentum = d->momentum};
 }
 
 /* Room for two blocks of 16 from every unit of the map. */
@@ -115,10 +118,10 @@ void norm_run_table(pv_tensor *x, pv_tensor *table, const struct norm_stats *s, 
         run_eval(x, table, s, d);
         return;
     }
-    pv_tensor *part = new_part(x);
+    pv_tensor *part = x->stats ? pv_tensor_ref(x->stats->part) : new_part(x);
     if (!part)
         return;
-    for (struct walk w = {0}; next_planes(&w, x, 1, &x);) {
+    for (struct walk w = {0}; !x->stats && next_planes(&w, x, 1, &x);) {
         struct a_norm a = map_args(x, d);
         struct pv_launch l = {.k = pv_class(x) == PV_FAT ? &fat_stat : &simt_stat, .label = "norm statistics",
                               .args = &a};
@@ -127,7 +130,15 @@ void norm_run_table(pv_tensor *x, pv_tensor *table, const struct norm_stats *s, 
         run_planes(x->dev, &l, &a, &w, true);
     }
     struct a_norm_table a = table_args(x, d);
-    struct pv_launch l = {.k = &k_table, .label = "norm statistics", .args = &a,
+    if (x->stats) {
+        a.ux = x->stats->unit[0];
+        a.uy = x->stats->unit[1];
+        a.uz = x->stats->unit[2];
+        a.ny = pv_ceil_div(a.y, a.uy);
+        a.nz = pv_ceil_div(a.z, a.uz);
+    }
+    struct pv_launch l = {.k = pv_class(x) == PV_FAT ? &fat_table : &simt_table, .label = "norm statistics",
+                          .args = &a,
                           .groups = {(uint32_t)a.blocks, 1, 1}};
     a.flags = (s->gamma ? NORM_GAMMA : 0) | (s->beta ? NORM_BETA : 0) | (s->running_mean ? NORM_RUN_MEAN : 0);
     pv_bind(&l, 0, part);
@@ -143,23 +154,34 @@ void norm_run_table(pv_tensor *x, pv_tensor *table, const struct norm_stats *s, 
 void norm_run_apply(pv_tensor *x, pv_tensor *table, pv_tensor *res, pv_tensor *skip, pv_tensor *y,
                     const struct norm_desc *d)
 {
-    pv_tensor *maps[] = {x, res, skip, y};
+    struct norm_pending p = {.x = skip};
+    bool pending = norm_is_pending(skip, &p);
+    if (!pv_tensor_pin(pending ? p.table : x) || (skip && !pv_tensor_pin(p.x)))
+        return;
+    pv_tensor *maps[] = {x, res, p.x, y};
     bool large = pv_tensor_bytes(y) >= 32u << 20;
     for (struct walk w = {0}; next_planes(&w, x, 4, maps);) {
         struct a_norm a = map_args(x, d);
         struct pv_launch l = {.k = pv_class(x) == PV_FAT ? &fat_apply : &simt_apply, .label = "norm fwd",
                               .args = &a};
-        a.flags |= (res ? NORM_RES : 0) | (skip ? NORM_SKIP : 0) | (large ? NORM_STREAM : 0);
+        a.flags |= (res ? NORM_RES : 0) | (skip ? NORM_SKIP : 0) | (large ? NORM_STREAM : 0) |
+                   (pending ? NORM_SKIP_SCALE : 0);
+        a.skip_row = p.rows > 1;
+        a.skip_slope = pending ? p.slope : 1;
         bind_planes(&l, 0, x, x, &w);
+        bind_planes(&l, 1, x, x, &w);
         if (table)
             pv_bind(&l, 1, table);
-        else
-            bind_planes(&l, 1, x, x, &w);
         bind_planes(&l, 2, res, x, &w);
-        bind_planes(&l, 3, skip, x, &w);
-        bind_planes(&l, 4, y, x, &w);
+        bind_planes(&l, 3, p.x, x, &w);
+        bind_planes(&l, 4, x, x, &w);
+        if (pending)
+            pv_bind(&l, 4, p.table);
+        bind_planes(&l, 5, y, x, &w);
         run_planes(x->dev, &l, &a, &w, false);
     }
+    pv_tensor_unpin(pending ? p.table : x);
+    pv_tensor_unpin(p.x);
 }
 
 pv_tensor *norm_run_grad_table(pv_tensor *dy, pv_tensor *x, pv_tensor *table, pv_tensor *res,
@@ -181,7 +203,8 @@ pv_tensor *norm_run_grad_table(pv_tensor *dy, pv_tensor *x, pv_tensor *table, pv
     }
     if (part && back) {
         struct a_norm_table a = table_args(x, d);
-        struct pv_launch l = {.k = &k_grad_table, .label = "norm bwd sums", .args = &a,
+        struct pv_launch l = {.k = pv_class(x) == PV_FAT ? &fat_grad_table : &simt_grad_table,
+                              .label = "norm bwd sums", .args = &a,
                               .groups = {(uint32_t)a.blocks, 1, 1}};
         a.flags = (g->dgamma ? NORM_DGAMMA : 0) | (g->add_gamma ? NORM_DGAMMA_ADD : 0) |
                   (g->dbeta ? NORM_DBETA : 0) | (g->add_beta ? NORM_DBETA_ADD : 0);

@@ -74,6 +74,18 @@ pv_tensor *pv_tensor_new(pv_dev *dev, struct pv_shape h, enum pv_dtype type)
     return t;
 }
 
+pv_tensor *pv_tensor_lazy(pv_dev *dev, struct pv_shape h, enum pv_dtype type)
+{
+    if (pv_dev_failed(dev))
+        return NULL;
+    pv_tensor *t = pv_new(pv_tensor);
+    t->h = h;
+    t->type = type;
+    t->dev = dev;
+    t->refs = 1;
+    return t;
+}
+
 pv_tensor *pv_tensor_zeros(pv_dev *dev, struct pv_shape h, enum pv_dtype type)
 {
     pv_tensor *t = pv_tensor_new(dev, h, type);
@@ -152,6 +164,9 @@ static void destroy(pv_tensor *t)
         pv_tensor_put(&p->data);
         pv_free(p);
     }
+    if (t->stats)
+        pv_tensor_put(&t->stats->part);
+    pv_free(t->stats);
     pv_tensor_put(&t->grad);
     pv_buf_put(&t->buf);
     pv_free(t);
@@ -194,12 +209,12 @@ bool pv_tensor_pin(pv_tensor *t)
         t->buf = new_buf(t);
         poison(t);
         for (int i = 0; i < t->remake->num_in; i++)
-            if (t->remake->in[i])
+            if (t->remake->in[i] && !(t->remake->own_pins >> i & 1))
                 pv_tensor_pin(t->remake->in[i]);
         if (t->buf && !pv_dev_failed(t->dev))
             t->remake->fn(t, t->remake);
         for (int i = 0; i < t->remake->num_in; i++)
-            if (t->remake->in[i])
+            if (t->remake->in[i] && !(t->remake->own_pins >> i & 1))
                 pv_tensor_unpin(t->remake->in[i]);
     }
     return t->buf && !pv_dev_failed(t->dev);
@@ -211,6 +226,13 @@ void pv_tensor_unpin(pv_tensor *t)
         return;
     t->pins--;
     give_up(t);
+}
+
+void pv_tensor_set_stats(pv_tensor *t, pv_tensor *part, const int unit[3])
+{
+    t->stats = pv_new(struct pv_stats);
+    t->stats->part = part;
+    memcpy(t->stats->unit, unit, sizeof t->stats->unit);
 }
 
 void pv_tensor_set_remake(pv_tensor *t, struct pv_remake *r)

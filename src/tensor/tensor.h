@@ -52,8 +52,13 @@ struct pv_remake {
     void (*fn)(pv_tensor *dst, struct pv_remake *r);
     pv_tensor *in[6];
     int num_in;
+    unsigned own_pins;          /* bit i: fn pins in[i] itself, the others are pinned for it */
     char aux[96];
 };
+
+/* Channel statistics that the op which made a BLOCKED map left behind: for every unit of voxels (of unit[] voxels
+ * along each axis, fewer at the ends) [n][blocks][units in order x, y, z][mean, sum of squared deviations][16]. */
+struct pv_stats { pv_tensor *part; int unit[3]; };
 
 struct pv_packed { int kind; uint64_t version; pv_tensor *data; struct pv_packed *next; };
 
@@ -66,6 +71,7 @@ struct pv_tensor {
     int refs;
     int saved, pins;            /* of refs: held by the tape only for backward; users right now */
     struct pv_remake *remake;
+    struct pv_stats *stats;     /* of the content; NULL: unknown. Owned */
     /* ---- gradients (tape.h) ---- */
     bool needs_grad;
     bool grad_valid;            /* grad holds a first contribution */
@@ -77,6 +83,8 @@ struct pv_tensor {
 
 /* Content undefined (NaN with the device's poison option), border and spare lanes zero. NULL: device failed. */
 pv_tensor *pv_tensor_new(pv_dev *dev, struct pv_shape h, enum pv_dtype type);
+/* Without memory: the first pin makes the content by the remake that is set next. */
+pv_tensor *pv_tensor_lazy(pv_dev *dev, struct pv_shape h, enum pv_dtype type);
 pv_tensor *pv_tensor_zeros(pv_dev *dev, struct pv_shape h, enum pv_dtype type);
 pv_tensor *pv_tensor_scalar(pv_dev *dev, float value);
 /* n elements of a FLAT tensor from `first`, sharing memory. */
@@ -94,6 +102,8 @@ pv_tensor *pv_tensor_save(pv_tensor *t);
 void pv_tensor_unsave(pv_tensor **t);
 bool pv_tensor_pin(pv_tensor *t);                       /* memory is there until unpin; false: device failed */
 void pv_tensor_unpin(pv_tensor *t);
+/* Takes over the reference `part`. */
+void pv_tensor_set_stats(pv_tensor *t, pv_tensor *part, const int unit[3]);
 /* Takes over `r` (made with pv_new; its inputs are references the remake owns). */
 void pv_tensor_set_remake(pv_tensor *t, struct pv_remake *r);
 

@@ -20,6 +20,7 @@
 #define NORM_DRES_ADD 1024
 #define NORM_STREAM 2048        /* large map: store past the caches */
 #define NORM_X 4096             /* backward reads x */
+#define NORM_SKIP_SCALE 8192    /* skip = act((skip - mean) * scale + bias) by its own table */
 
 /* norm_stat, norm_apply, norm_grad_sum, norm_grad_apply */
 struct a_norm {
@@ -34,6 +35,8 @@ struct a_norm {
     KF32 keep_scale;
     KU32 key0, key1, step, stream, sample0; /* global number of the first sample */
     KI32 quads;                 /* ceil(c / 4) */
+    KI32 skip_row;              /* as row, of the skip's table */
+    KF32 skip_slope;
 };
 
 #define NORM_GAMMA 1
@@ -48,7 +51,8 @@ struct a_norm {
 struct a_norm_table {
     KU32 off[6];
     KI32 table_rows, samples;   /* rows of the table, samples that share one */
-    KI32 blocks, c, x, y, z, rows, units;
+    KI32 blocks, c, x, y, z;
+    KI32 ux, uy, uz, ny, nz;    /* voxels of a unit along each axis; units of a sample along y and z */
     KI32 flags;
     KF32 eps, momentum;
 };

@@ -7,21 +7,27 @@
 
 /* Scratch of a work-item, floats: after the transform over x and y; before the inverse one over them; of one of its
  * 16 frequencies after the transform over z. */
-#define WINO_TMP 102400
+#define WINO_TMP 180224
 #define WINO_OUT 102400
 #define WINO_BUF 12288
+/* Floats between two frequencies of weights or of their gradients: powers of two would share cache sets. */
+#define WINO_STEP(kb, cb) ((kb) * (cb) * 256 + 16)
 
-/* wino_conv */
-struct a_wino {
-    KU32 off[3];                /* src, transformed weights, dst */
+/* Inputs may be normalised when they are read (a.norm): act((x - mean) * scale + bias) with the table of norm.cl. */
+struct a_wino {                 /* wino_conv */
+    KU32 off[5];                /* src, transformed weights, dst, table, statistics */
     KI32 cb, kb;                /* input blocks; output blocks */
     KI32 x, y, z;               /* voxels */
     KI32 tx, ty, tz;            /* tiles */
-    KI32 rows, run;             /* tile rows, and tiles of a row, of one work-item */
+    KI32 rows, run, runs;       /* tile rows, and tiles of a row, of one work-item; runs of a row */
+    KI32 kg;                    /* output blocks of a work-item */
     KI32 sn, sb, sp, sr;        /* src strides: sample, block, plane, row; voxel (-1, -1, -1) is at 0 */
     KI32 dn, db, dp, dr, dst0;  /* dst; voxel (0, 0, 0) is at dst0 */
     KI32 bias;                  /* where the biases are in the weights; -1: none */
     KI32 accum;                 /* add to dst */
+    KI32 norm, row;             /* row: floats between the tables of samples, 0 if they share one */
+    KF32 slope;
+    KI32 stats;                 /* write statistics of dst, a unit per work-item */
 };
 
 /* wino_weights */
@@ -33,7 +39,7 @@ struct a_wino_w {
 
 /* wino_wgrad; strides as above, s: x, d: dy */
 struct a_wino_g {
-    KU32 off[3];
+    KU32 off[5];                /* x, dy, part, table, bias_part [slab][kb][16] */
     KI32 cb, kb;
     KI32 x, y, z, tx, ty, tz;
     KI32 rows, run;
@@ -41,14 +47,16 @@ struct a_wino_g {
     KI32 kg;                    /* output blocks of a work-item */
     KI32 sn, sb, sp, sr;
     KI32 dn, db, dp, dr, dst0;
+    KI32 norm, row;
+    KF32 slope;
 };
 
 /* wino_wsum: dw (+)= inverse transform of the sum of slabs */
 struct a_wino_s {
-    KU32 off[2];
+    KU32 off[4];                /* part, dw, bias_part, db */
     KI32 slabs, kb, cb;
     KI32 nk, nc;                /* channels */
-    KI32 accum;
+    KI32 accum, bias;           /* bias: 0 none, 1 write db, 2 add to it */
 };
 
 #endif
