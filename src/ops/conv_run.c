@@ -294,10 +294,10 @@ static void run_gather(const char *label, pv_tensor *src, pv_tensor *packed, pv_
         } else {
             p.ncb = p.nkb = 1;
             /* planes of one launch: halve (even numbers for conv_up) until both sides fit */
-            int nx = dst->h.s[0];
-            while (nx > 2 && !(fits(dst, nx * pv_shape_plane(&dst->h)) &&
+            int nx = dst->h.s[0], least = upward ? 2 : 1;
+            while (nx > least && !(fits(dst, nx * pv_shape_plane(&dst->h)) &&
                    fits(src, (upward ? nx / 2 + 2 : (nx - 1) * d->stride + d->k[0]) * pv_shape_plane(&src->h))))
-                nx = (nx + 3) / 4 * 2;
+                nx = upward ? (nx + 3) / 4 * 2 : (nx + 1) / 2;
             for (p.kb0 = 0; p.kb0 < nout; p.kb0++)
                 for (p.cb0 = 0; p.cb0 < nin; p.cb0++)
                     for (p.x0 = 0; p.x0 < dst->h.s[0]; p.x0 += nx) {
