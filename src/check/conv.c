@@ -47,11 +47,15 @@ static void norm_case(struct pv_check *k, int ks, bool up)
 {
     int n, ci, co, s[3], c = pv_ck_case(k), dims = c % 4 == 3 && ks == 2 ? 2 : 3;
     sizes(k, dims, up ? 5 : 9, s, &n, &ci, &co);
-    ci = 8 + ci % 29;           /* a single channel's scale is cancelled by the second normalisation */
-    if (c == 0)
+    bool small = pv_ck_small(k);
+    ci = small ? 2 + ci % 16 : 8 + ci % 29;     /* a single channel's scale is cancelled by the second normalisation */
+    n = small ? 1 + n % 2 : n;
+    for (int i = 0; i < 3 && ks == 3 && small; i++)
+        s[i] = pv_min(s[i], 3);
+    if (c == 0 && !small)
         n = 2, ci = 16, co = 32, s[0] = 4, s[1] = 6, s[2] = 10;
-    for (int i = dims == 2; i < 3 && ks == 2 && !up; i++)
-        s[i] = c % 2 ? s[i] + 4 : (s[i] + 5) / 2 * 2;      /* few coarse voxels have an ill-conditioned variance */
+    for (int i = dims == 2; i < 3 && ks == 2 && !up; i++)   /* few coarse voxels have an ill-conditioned variance */
+        s[i] = small ? 4 + s[i] % 2 : c % 2 ? s[i] + 4 : (s[i] + 5) / 2 * 2;
     if (s[0] * s[1] * s[2] < 8)
         s[2] += 7;
     struct pv_norm_params p = {.kind = c % 3 == 1 ? PV_NORM_INSTANCE : PV_NORM_BATCH, .train = true,
