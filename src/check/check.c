@@ -104,7 +104,7 @@ pv_tensor *pv_ck_values(struct pv_check *k, struct pv_shape h, enum pv_dtype typ
         own[k->fd_at] += k->fd_step;
     pv_tensor_write_f64(t, own);
     k->in[k->num_in].v = own;
-    if (h.layout == PV_BLOCKED && k->index % 2 == 1 && !pv_dev_is_ref(t->dev))
+    if (h.layout == PV_BLOCKED && k->index % 2 == 1 && !(flags & PV_CK_IS_DY) && !pv_dev_is_ref(t->dev))
         t = without_memory(t);
     if (k->opts && k->opts->input)
         k->opts->input(k->opts->user, k->op->name, k->index, t);

@@ -28,7 +28,7 @@ struct pv_check_family { const char *name; const struct pv_check_op *const *ops;
 extern const struct pv_check_family pv_check_families[];
 
 /* ---- for bodies ---- */
-enum { PV_CK_GRAD = 1, PV_CK_NO_DY = 2 };
+enum { PV_CK_GRAD = 1, PV_CK_NO_DY = 2, PV_CK_IS_DY = 4 };
 pv_tape *pv_ck_tape(struct pv_check *k);
 int pv_ck_case(const struct pv_check *k);               /* case number, from 0 */
 bool pv_ck_small(const struct pv_check *k);             /* slow device: few voxels and channels */
@@ -37,7 +37,8 @@ int pv_ck_int(struct pv_check *k, int lo, int hi);      /* uniform in [lo, hi] *
 double pv_ck_uniform(struct pv_check *k, double lo, double hi);
 /* Random spatial sizes of at most `most` voxels per side (small: 4); with probability a half one side is 1. */
 void pv_ck_sides(struct pv_check *k, int dims, int most, int s[3]);
-/* Inputs, uniform in [lo, hi); borrowed. PV_CK_GRAD: its gradient is checked. */
+/* Inputs, uniform in [lo, hi); borrowed. PV_CK_GRAD: its gradient is checked. PV_CK_IS_DY: the body hands it to
+ * pv_backward_from. BLOCKED ones of odd cases have no memory before they are pinned, except for gradients. */
 pv_tensor *pv_ck_input(struct pv_check *k, struct pv_shape h, double lo, double hi, int flags);
 pv_tensor *pv_ck_labels(struct pv_check *k, struct pv_shape h, int lo, int hi);     /* I32 in [lo, hi] */
 /* An input with given content (n values in dense order, copied). */

@@ -250,7 +250,7 @@ static void zeros(struct pv_check *k)
     pv_tensor *row = pv_ck_values(k, pv_flat(num * z.d), PV_F32, pv, 0);
     pv_tensor *idx = pv_ck_values(k, pv_plain(z.dims, z.n, 1, z.s), PV_I32, at, 0);
     pv_tensor *dy = pv_ck_input(k, pv_plain(z.dims, z.n, num, z.s), -1, 1, 0);
-    pv_tensor *db = pv_ck_input(k, x->h, -1, 1, 0), *dl = pv_ck_input(k, pv_flat(1), 0.5, 1, 0);
+    pv_tensor *db = pv_ck_input(k, x->h, -1, 1, PV_CK_IS_DY), *dl = pv_ck_input(k, pv_flat(1), 0.5, 1, 0);
     pv_free(v);
     pv_free(pv);
     pv_free(at);

@@ -148,7 +148,7 @@ static void max_pool_ties(struct pv_check *k)
     pv_free(v);
     for (int i = 0; i < 3; i++)
         h.s[i] = i == 0 && h.dims == 2 ? 1 : h.s[i] / 2;
-    pv_tensor *dy = pv_ck_input(k, h, -1, 1, 0);
+    pv_tensor *dy = pv_ck_input(k, h, -1, 1, PV_CK_IS_DY);
     pv_tape *own = pv_tape_new(pv_ck_tape(k)->dev);
     if (x)
         x->needs_grad = true;

@@ -85,9 +85,12 @@ static void run(const struct pv_kernel *k, pv_tensor *src, pv_tensor *dst, bool 
                         .bx = h->b[0], .by = h->b[1], .bz = h->b[2], .count = (int)pv_shape_stored(h),
                         .accum = accum, .fault = fault, .run = runs};
     struct pv_launch l = {.k = k, .args = &a};
+    if (!pv_tensor_pin(src))
+        return;
     pv_bind(&l, 0, src);
     pv_bind(&l, 1, dst);
     pv_run_items(src->dev, &l, k == &k_sum ? 1 : (uint64_t)(a.n * a.blocks * a.x * a.y * a.z));
+    pv_tensor_unpin(src);
 }
 
 static void backward(pv_tape *t, struct pv_node *n)
