@@ -14,6 +14,7 @@ extern const struct pv_check_op *const pv_check_channorm[];
 extern const struct pv_check_op *const pv_check_gather[];
 extern const struct pv_check_op *const pv_check_largest[];
 extern const struct pv_check_op *const pv_check_edt[];
+extern const struct pv_check_op *const pv_check_voxels[];
 extern const struct pv_check_op *const pv_check_softmax[];
 extern const struct pv_check_op *const pv_check_loss[];
 extern const struct pv_check_op *const pv_check_reduce[];
@@ -32,6 +33,7 @@ const struct pv_check_family pv_check_families[] = {
     {"gather", pv_check_gather},
     {"largest", pv_check_largest},
     {"edt", pv_check_edt},
+    {"voxels", pv_check_voxels},
     {"softmax", pv_check_softmax},
     {"loss", pv_check_loss},
     {"reduce", pv_check_reduce},
