@@ -149,7 +149,7 @@ void pv_run_betas(struct pv_run *r, const char *name, int n, double a, double b,
 void pv_run_below(struct pv_run *r, const char *name, int n, const int *below, int *v);
 
 /* References released together at the end of a step: x = pv_keep(&s, op(...)). */
-struct pv_scope { pv_tensor *t[160]; int n; };
+struct pv_scope { pv_tensor **t; int n, room; };
 pv_tensor *pv_keep(struct pv_scope *s, pv_tensor *t);
 void pv_scope_end(struct pv_scope *s);
 

@@ -390,8 +390,13 @@ void pv_run_below(struct pv_run *r, const char *name, int n, const int *below, i
 
 pv_tensor *pv_keep(struct pv_scope *s, pv_tensor *t)
 {
-    if (t && s->n < (int)PV_COUNT(s->t))
-        s->t[s->n++] = t;
+    if (!t)
+        return NULL;
+    if (s->n == s->room) {
+        s->room = pv_max(32, 2 * s->room);
+        s->t = pv_realloc(s->t, sizeof(pv_tensor *) * (size_t)s->room);
+    }
+    s->t[s->n++] = t;
     return t;
 }
 
@@ -399,5 +404,6 @@ void pv_scope_end(struct pv_scope *s)
 {
     for (int i = s->n - 1; i >= 0; i--)
         pv_tensor_put(&s->t[i]);
-    s->n = 0;
+    pv_free(s->t);
+    *s = (struct pv_scope){0};
 }
