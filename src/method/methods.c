@@ -11,6 +11,7 @@ extern const struct pv_method pv_method_cpcl;
 extern const struct pv_method pv_method_dtc;
 extern const struct pv_method pv_method_acmt;
 extern const struct pv_method pv_method_bcp;
+extern const struct pv_method pv_method_crln;
 
 const struct pv_method *const pv_methods[] = {
     &pv_method_sup,
@@ -26,5 +27,6 @@ const struct pv_method *const pv_methods[] = {
     &pv_method_dtc,
     &pv_method_acmt,
     &pv_method_bcp,
+    &pv_method_crln,
     NULL,
 };

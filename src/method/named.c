@@ -19,6 +19,7 @@ extern const struct pv_named_loss *const pv_named_cpcl[];
 extern const struct pv_named_loss *const pv_named_dtc[];
 extern const struct pv_named_loss *const pv_named_acmt[];
 extern const struct pv_named_loss *const pv_named_bcp[];
+extern const struct pv_named_loss *const pv_named_crln[];
 
 const struct pv_named_loss *const *const pv_named_lists[] = {
     pv_named_common,
@@ -33,6 +34,7 @@ const struct pv_named_loss *const *const pv_named_lists[] = {
     pv_named_dtc,
     pv_named_acmt,
     pv_named_bcp,
+    pv_named_crln,
     NULL,
 };
 

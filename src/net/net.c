@@ -98,6 +98,16 @@ bool pv_net_forward(pv_net *n, pv_tape *t, pv_tensor *x, int flags, unsigned wan
     return true;
 }
 
+pv_tensor *pv_rectify(pv_tape *t, pv_tensor *logits, pv_tensor *cue, pv_tensor *a)
+{
+    pv_tensor *rest = pv_unary(t, PV_SCALE, a, -1, 1);
+    pv_tensor *scaled = pv_binary(t, PV_MUL, cue, rest);
+    pv_tensor *y = pv_binary(t, PV_ADD, logits, scaled);
+    pv_tensor_put(&rest);
+    pv_tensor_put(&scaled);
+    return y;
+}
+
 pv_tensor *pv_net_rectify(const pv_net *n, pv_tape *t, pv_tensor *logits, pv_tensor *cue)
 {
     pv_tensor *a = NULL;
@@ -106,12 +116,7 @@ pv_tensor *pv_net_rectify(const pv_net *n, pv_tape *t, pv_tensor *logits, pv_ten
             a = n->p->v[i].t;
     if (!a)
         return pv_fail_null(PV_FAULT_INTERNAL, "%s has no rectifier", n->kind->name);
-    pv_tensor *rest = pv_unary(t, PV_SCALE, a, -1, 1);
-    pv_tensor *scaled = pv_binary(t, PV_MUL, cue, rest);
-    pv_tensor *y = pv_binary(t, PV_ADD, logits, scaled);
-    pv_tensor_put(&rest);
-    pv_tensor_put(&scaled);
-    return y;
+    return pv_rectify(t, logits, cue, a);
 }
 
 size_t pv_net_count(const pv_net *n) { return n->p->len; }

@@ -72,8 +72,9 @@ pv_net *pv_net_new(pv_dev *dev, const struct pv_net_config *c);     /* NULL afte
 void pv_net_free(pv_net **n);
 /* x PLAIN [n][channels][...]. `out` is filled on success and left empty on failure. */
 bool pv_net_forward(pv_net *n, pv_tape *t, pv_tensor *x, int flags, unsigned want, struct pv_net_out *out);
-/* logits + (1 - a) cue with the network's own scalar a ("op.a", FLAT [1], a parameter; CRLN eq. 8 as its code does
- * it, on logits). Gradients: all three. config.prototypes only. */
+/* logits + (1 - a) cue, a FLAT [1] (CRLN eq. 8 as its code does it, on logits). Gradients: all three. */
+pv_tensor *pv_rectify(pv_tape *t, pv_tensor *logits, pv_tensor *cue, pv_tensor *a);
+/* The same with the network's own scalar, the parameter "op.a". config.prototypes only. */
 pv_tensor *pv_net_rectify(const pv_net *n, pv_tape *t, pv_tensor *logits, pv_tensor *cue);
 /* Trainable elements. */
 size_t pv_net_count(const pv_net *n);
