@@ -144,8 +144,8 @@ __kernel WG64 void voxel_rows(GC(float) map, GC(int) idx, G(float) rows, struct 
         o[l] = none ? 0.0f : p[l];
 }
 
-/* voxel_rows_bwd: lane l of voxel idx[i] += sum of drows[j][16 b + l] over the j with idx[j] = idx[i], if i is the first
- * of them. One (i, l) each. */
+/* voxel_rows_bwd: lane l of voxel idx[i] += sum of drows[j][16 b + l] over the j with idx[j] = idx[i], if i is the
+ * first of them. One (i, l) each. */
 __kernel WG64 void voxel_rows_bwd(GC(float) drows, GC(int) idx, G(float) dmap, struct a_vxrows a)
 {
     const int i = ITEM() / 16, l = ITEM() % 16, lane = a.b * 16 + l;

@@ -99,9 +99,9 @@ pv_tensor *pv_voxel_draw(pv_tape *t, pv_tensor *mask, pv_tensor *weights, int nu
 
 /* ---- features ---- */
 
-/* Runs the kernel on every run of rows that a binding takes, for every block. map: of those that are read or written. */
-static void run_rows(const struct pv_kernel *k, pv_tensor *map, pv_tensor *idx, pv_tensor *rows, bool back, int64_t first,
-                     int64_t all, bool clear)
+/* Runs the kernel on every run of rows of the map (back: of its gradient) that a binding takes, for every block. */
+static void run_rows(const struct pv_kernel *k, pv_tensor *map, pv_tensor *idx, pv_tensor *rows, bool back,
+                     int64_t first, int64_t all, bool clear)
 {
     const struct pv_shape *h = &map->h;
     struct pv_strides s = pv_strides_of(map);
@@ -109,8 +109,8 @@ static void run_rows(const struct pv_kernel *k, pv_tensor *map, pv_tensor *idx, 
     for (int64_t lo = 0, fit; lo < total; lo += fit) {
         fit = pv_units_per_launch(map->dev, 1, &map, (int64_t[]){PV_LANES}, NULL, lo, (int)(total - lo));
         for (int b = 0; b < pv_blocks(h->c); b++) {
-            struct a_vxrows a = {.num = idx->h.n, .d = h->c, .b = b, .first = (int)first, .end = (int)(first + h->n * v),
-                .x = h->s[0], .y = h->s[1], .z = h->s[2], .sn = s.n / PV_LANES, .sb = s.b / PV_LANES,
+            struct a_vxrows a = {.num = idx->h.n, .d = h->c, .b = b, .first = (int)first,
+                .end = (int)(first + h->n * v), .x = h->s[0], .y = h->s[1], .z = h->s[2], .sn = s.n / PV_LANES, .sb = s.b / PV_LANES,
                 .sp = s.p / PV_LANES, .sr = s.r / PV_LANES, .s0 = s.first / PV_LANES, .lo = (int)lo,
                 .hi = (int)(lo + fit), .clear = clear && lo == 0, .all = (int)all};
             struct pv_launch l = {.k = k, .label = back ? "voxel rows bwd" : "voxel rows", .args = &a};
