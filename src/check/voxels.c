@@ -4,8 +4,8 @@
 
 #include "check/plain.h"
 
-/* Fixed: a handful of voxels; several segments of words; two runs of words where bindings are 64 KiB. Channel 0 is empty
- * in every third case; weights of some channels are 0. */
+/* Fixed: a handful of voxels; several segments of words; two runs of words where bindings are 64 KiB. Channel 0 is
+ * empty in every third case; weights of some channels are 0. */
 static void voxel_draw(struct pv_check *k)
 {
     static const struct ck_size fixed[] = {{3, 1, 2, {1, 3, 5}}, {3, 3, 2, {20, 21, 19}}, {3, 1, 1, {30, 31, 32}}};

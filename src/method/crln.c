@@ -88,7 +88,8 @@ static bool read_options(struct pv_run *r)
     s->aug = (struct crln_aug){.weak = (float)pv_run_opt(r, "weak_brightness"), .low = pv_run_opt(r, "scale_low"),
         .high = pv_run_opt(r, "scale_high"), .cutmix = pv_run_opt(r, "cutmix") != 0,
         .minmax = pv_run_opt(r, "minmax") != 0, .p_intensity = pv_run_opt(r, "p_intensity"),
-        .intensity = pv_run_opt(r, "intensity"), .p_noise = pv_run_opt(r, "p_noise"), .p_turn = pv_run_opt(r, "p_turn")};
+        .intensity = pv_run_opt(r, "intensity"), .p_noise = pv_run_opt(r, "p_noise"),
+        .p_turn = pv_run_opt(r, "p_turn")};
     s->w[SUP] = 1;
     for (int i = SUP + 1; i < TERMS; i++)
         s->w[i] = (float)pv_run_opt(r, weight_names[i]);

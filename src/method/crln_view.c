@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Views of CRLN's images (methods.md 4.4), made on the device from choices that are drawn on the host: in-plane scaling,
- * CutMix, intensity, noise, quarter turns with a flip, each followed by the whole batch's labels and confidences. */
+ * Views of CRLN's images (methods.md 4.4), made on the device from choices that are drawn on the host: in-plane
+ * scaling, CutMix, intensity, noise, quarter turns with a flip; labels and confidences follow. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -41,7 +41,8 @@ pv_tensor *crln_weak(struct pv_run *r, struct pv_scope *s, const struct crln_aug
     if (!(a->weak > 0) || !x)
         return x;
     int n = x->h.n;
-    pv_tensor *f = per_sample(r->dev, s, n, uniforms(r, "weak_brightness", n, 1 - (double)a->weak, 1 + (double)a->weak));
+    double range = a->weak, *by = uniforms(r, "weak_brightness", n, 1 - range, 1 + range);
+    pv_tensor *f = per_sample(r->dev, s, n, by);
     return clip01(r->tape, s, pv_keep(s, pv_binary(r->tape, PV_MUL, x, f)));
 }
 

@@ -110,9 +110,9 @@ static void run_rows(const struct pv_kernel *k, pv_tensor *map, pv_tensor *idx, 
         fit = pv_units_per_launch(map->dev, 1, &map, (int64_t[]){PV_LANES}, NULL, lo, (int)(total - lo));
         for (int b = 0; b < pv_blocks(h->c); b++) {
             struct a_vxrows a = {.num = idx->h.n, .d = h->c, .b = b, .first = (int)first,
-                .end = (int)(first + h->n * v), .x = h->s[0], .y = h->s[1], .z = h->s[2], .sn = s.n / PV_LANES, .sb = s.b / PV_LANES,
-                .sp = s.p / PV_LANES, .sr = s.r / PV_LANES, .s0 = s.first / PV_LANES, .lo = (int)lo,
-                .hi = (int)(lo + fit), .clear = clear && lo == 0, .all = (int)all};
+                .end = (int)(first + h->n * v), .x = h->s[0], .y = h->s[1], .z = h->s[2], .sn = s.n / PV_LANES,
+                .sb = s.b / PV_LANES, .sp = s.p / PV_LANES, .sr = s.r / PV_LANES, .s0 = s.first / PV_LANES,
+                .lo = (int)lo, .hi = (int)(lo + fit), .clear = clear && lo == 0, .all = (int)all};
             struct pv_launch l = {.k = k, .label = back ? "voxel rows bwd" : "voxel rows", .args = &a};
             pv_bind_range(&l, back ? 2 : 0, map, lo * PV_LANES, fit * PV_LANES);
             pv_bind(&l, 1, idx);
