@@ -13,9 +13,11 @@
 struct pv_peak { double fma, read, copy; };     /* copy: bytes read + written */
 struct pv_peak pv_bench_peak(pv_dev *dev, uint64_t bytes);
 
-/* Of `n` sorted or unsorted times; sorts them. */
-struct pv_spread { double min, median, max; };
+/* Of `n` sorted or unsorted times; sorts them. Quartiles are those of linear interpolation (NumPy's default). */
+struct pv_spread { double min, q1, median, q3, max; };
 struct pv_spread pv_spread_of(double *v, int n);
+/* Sorts `n` times in ms and sets ms_min, ms_q1, ms_median, ms_q3, ms_max, reps. */
+struct pv_spread pv_bench_put_times(pv_json *o, double *v, int n);
 
 /* A list of layer shapes as text, one per line, '#' begins a comment:
  *     OP CHANNELS_IN CHANNELS_OUT SIDE STRIDE XxYxZ [N]        conv, up, stem, head: kernel side, input size

@@ -12,6 +12,7 @@
 #include "ops/dice.h"
 #include "ops/loss.h"
 #include "ops/norm.h"
+#include "ops/proto.h"
 #include "ops/resize.h"
 #include "ops/shape.h"
 #include "ops/softmax.h"
@@ -87,6 +88,22 @@ static void in_plain(pv_dev *dev, const struct layer *l, pv_tensor **in)
     in[B] = random_labels(dev, pv_plain(3, l->n, 1, l->s), l->ci);
 }
 
+static void in_proto(pv_dev *dev, const struct layer *l, pv_tensor **in)
+{
+    in[X] = random_tensor(dev, pv_blocked(3, l->n, l->ci, l->s), 1);
+    in[W] = random_tensor(dev, pv_flat(2 * l->ci), 1);
+}
+
+/* Positive, as probabilities are. */
+static void in_probs(pv_dev *dev, const struct layer *l, pv_tensor **in)
+{
+    pv_tensor *z = random_tensor(dev, pv_plain(3, l->n, l->ci, l->s), 1);
+    pv_tape *t = pv_tape_new(dev);
+    in[X] = pv_softmax(t, z);
+    pv_tape_free(&t);
+    pv_tensor_put(&z);
+}
+
 static void in_flat(pv_dev *dev, const struct layer *l, pv_tensor **in)
 {
     int n = l->ci * l->s[0] * l->s[1] * l->s[2];
@@ -147,6 +164,19 @@ static pv_tensor *call_softmax(pv_tape *t, const struct layer *l, pv_tensor *con
     return pv_softmax(t, in[X]);
 }
 
+static pv_tensor *call_entropy(pv_tape *t, const struct layer *l, pv_tensor *const *in)
+{
+    (void)l;
+    return pv_entropy(t, in[X], PV_ENTROPY_NAT, 1e-6f);
+}
+
+/* To two prototypes, foreground and background. */
+static pv_tensor *call_cosine(pv_tape *t, const struct layer *l, pv_tensor *const *in)
+{
+    (void)l;
+    return pv_cosine(t, in[X], in[W], 2, 20);
+}
+
 static pv_tensor *call_ce(pv_tape *t, const struct layer *l, pv_tensor *const *in)
 {
     (void)l;
@@ -182,6 +212,7 @@ static const struct bench_op ops[] = {
     {"batch_norm", false, in_map, call_norm, true, 3}, {"instance_norm", false, in_map, call_inorm, true, 3},
     {"dropout", false, in_map, call_drop, true, 2}, {"max_pool", false, in_map, call_pool, true, 1},
     {"resize_up", false, in_map, call_resize, true, 9}, {"softmax", false, in_plain, call_softmax, true, 2},
+    {"entropy", false, in_probs, call_entropy, true, 1}, {"cosine", false, in_proto, call_cosine, true, 1},
     {"cross_entropy", false, in_plain, call_ce, true, 1}, {"dice", false, in_plain, call_dice, true, 1},
     {"sgd", false, in_flat, call_sgd, false, 5}, {"ema", false, in_flat, call_ema, false, 3}};
 
@@ -320,7 +351,6 @@ static bool measure(pv_tape *t, const struct bench_op *op, const struct layer *l
         pv_tensor_put(&in[i]);
     if (!ok)
         return false;
-    struct pv_spread s = pv_spread_of(v, n);
     pv_json *r = pv_json_object();
     char shape[64];
     snprintf(shape, sizeof shape, "%dx%dx%d", l->s[0], l->s[1], l->s[2]);
@@ -335,10 +365,7 @@ static bool measure(pv_tape *t, const struct bench_op *op, const struct layer *l
     pv_json_set_num(r, "n", l->n);
     pv_json_set_str(r, "phase", p->name);
     pv_json_set_str(r, "impl", a->impl ? a->impl : "own choice");
-    pv_json_set_num(r, "ms_min", s.min);
-    pv_json_set_num(r, "ms_median", s.median);
-    pv_json_set_num(r, "ms_max", s.max);
-    pv_json_set_num(r, "reps", n);
+    struct pv_spread s = pv_bench_put_times(r, v, n);
     double gf = gflop(op, l) / s.median * 1e3, gb = gbyte(op, l, p->grads != 0) / s.median * 1e3;
     if (op->conv) {
         pv_json_set_num(r, "gflops", gf);
@@ -358,7 +385,7 @@ static bool measure_op(pv_tape *t, const struct bench_op *op, const struct layer
     if (!op->backward)
         return ok;
     if (!op->conv)
-        return ok && measure(t, op, l, op->inputs == in_plain ? &bwd_x : &bwd, a, peak, rows);
+        return ok && measure(t, op, l, op->inputs == in_plain || op->inputs == in_probs ? &bwd_x : &bwd, a, peak, rows);
     if (op->inputs != in_stem)
         ok = ok && measure(t, op, l, &bwd_data, a, peak, rows);
     return ok && measure(t, op, l, &bwd_weight, a, peak, rows);

@@ -14,12 +14,31 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static double quantile(const double *sorted, int n, double q)
+{
+    double at = q * (n - 1);
+    int i = (int)at, next = pv_min(i + 1, n - 1);
+    return sorted[i] + (at - i) * (sorted[next] - sorted[i]);
+}
+
 struct pv_spread pv_spread_of(double *v, int n)
 {
     if (n < 1)
         return (struct pv_spread){0};
     qsort(v, (size_t)n, sizeof *v, by_value);
-    return (struct pv_spread){v[0], (v[(n - 1) / 2] + v[n / 2]) / 2, v[n - 1]};
+    return (struct pv_spread){v[0], quantile(v, n, 0.25), quantile(v, n, 0.5), quantile(v, n, 0.75), v[n - 1]};
+}
+
+struct pv_spread pv_bench_put_times(pv_json *o, double *v, int n)
+{
+    struct pv_spread s = pv_spread_of(v, n);
+    pv_json_set_num(o, "ms_min", s.min);
+    pv_json_set_num(o, "ms_q1", s.q1);
+    pv_json_set_num(o, "ms_median", s.median);
+    pv_json_set_num(o, "ms_q3", s.q3);
+    pv_json_set_num(o, "ms_max", s.max);
+    pv_json_set_num(o, "reps", n);
+    return s;
 }
 
 pv_json *pv_bench_result(const char *kind, pv_dev *dev, const struct pv_peak *p)

@@ -69,14 +69,10 @@ static bool infer(struct pv_run *r, pv_tensor *image, double *ms)
 
 static void put_times(pv_json *o, double first, double *v, int n, int samples)
 {
-    struct pv_spread s = pv_spread_of(v, n);
     if (first > 0)
         pv_json_set_num(o, "ms_first", first);
-    pv_json_set_num(o, "ms_min", s.min);
-    pv_json_set_num(o, "ms_median", s.median);
-    pv_json_set_num(o, "ms_max", s.max);
+    struct pv_spread s = pv_bench_put_times(o, v, n);
     pv_json_set_num(o, "ms_median_per_sample", s.median / samples);
-    pv_json_set_num(o, "reps", n);
 }
 
 static int slower(const void *a, const void *b)

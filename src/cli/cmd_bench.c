@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "bench/bench.h"
+#include "bench/compare.h"
 #include "cli/cli.h"
+#include "platform/platform.h"
 #include "train/config.h"
 
 extern const struct pv_command pv_cmd_bench;
@@ -56,7 +58,7 @@ static int run_ops(int argc, char **argv)
     struct pv_bench_ops_args a = {.shapes = "vnet", .seconds = 1};
     const struct pv_opt opts[] = {
         COMMON_OPTS(b),
-        {"shapes", PV_OPT_STR, &a.shapes, "NAME", "list of shapes: vnet (default), peers, or a text file"},
+        {"shapes", PV_OPT_STR, &a.shapes, "NAME", "list of shapes: vnet (default), peers, peers-large, or a text file"},
         {"op", PV_OPT_STR, &a.op, "NAME", "only this op"},
         {"phase", PV_OPT_STR, &a.phase, "NAME", "only fwd, bwd, \"bwd data\" or \"bwd weight\""},
         {"impl", PV_OPT_STR, &a.impl, "NAME", "force an implementation where it supports the shape"},
@@ -119,19 +121,66 @@ done:
     return code;
 }
 
+/* A.json B.json ... first, then options. NAME=FILE gives a side its name. */
+static int run_compare(int argc, char **argv)
+{
+    const char *svg = NULL, *markdown = NULL, *out = NULL;
+    bool json = false;
+    const struct pv_opt opts[] = {
+        {"svg", PV_OPT_STR, &svg, "F.svg", "write a chart of the ratios there"},
+        {"markdown", PV_OPT_STR, &markdown, "F.md", "write the table there"},
+        {"out", PV_OPT_STR, &out, "F.json", "write the comparison there"},
+        {"json", PV_OPT_FLAG, &json, NULL, "print JSON instead of the table"},
+        {0}};
+    int code, n = 0;
+    while (n < argc && !pv_starts(argv[n], "-"))
+        n++;
+    if (pv_parse_opts(&pv_cmd_bench, opts, argc - n, argv + n, &code) != PV_PARSED)
+        return code;
+    if (n == 0) {
+        pv_fail(PV_FAULT_USAGE, "bench compare takes files of results, before any option: bench compare A.json B.json "
+                "--svg chart.svg");
+        return PV_FAULT_USAGE;
+    }
+    struct pv_sides sides = {0};
+    pv_json *c = NULL;
+    bool ok = true;
+    for (int i = 0; i < n && ok; i++) {
+        char *eq = pv_file_exists(argv[i]) ? NULL : strchr(argv[i], '=');
+        char *name = eq ? pv_asprintf("%.*s", (int)(eq - argv[i]), argv[i]) : NULL;
+        ok = pv_sides_read(&sides, eq ? eq + 1 : argv[i], name);
+        pv_free(name);
+    }
+    ok = ok && (c = pv_compare(&sides));
+    if (ok && json) {
+        char *text = pv_json_text(c, true);
+        printf("%s\n", text);
+        pv_free(text);
+    } else if (ok) {
+        pv_compare_print(c);
+    }
+    ok = ok && (!out || pv_json_write(out, c)) && (!svg || pv_compare_svg(c, svg)) &&
+         (!markdown || pv_compare_markdown(c, markdown));
+    pv_json_free(c);
+    pv_sides_free(&sides);
+    return ok ? 0 : pv_exit_code();
+}
+
 static int run(int argc, char **argv)
 {
     if (argc > 0 && pv_streq(argv[0], "ops"))
         return run_ops(argc - 1, argv + 1);
     if (argc > 0 && pv_streq(argv[0], "step"))
         return run_step(argc - 1, argv + 1);
+    if (argc > 0 && pv_streq(argv[0], "compare"))
+        return run_compare(argc - 1, argv + 1);
     if (argc > 0 && (pv_streq(argv[0], "--help") || pv_streq(argv[0], "-h"))) {
         int code;
         const struct pv_opt none[] = {{0}};
         pv_parse_opts(&pv_cmd_bench, none, argc, argv, &code);
         return code;
     }
-    pv_fail(PV_FAULT_USAGE, "bench takes one of ops, step; see protovox bench --help");
+    pv_fail(PV_FAULT_USAGE, "bench takes one of ops, step, compare; see protovox bench --help");
     return PV_FAULT_USAGE;
 }
 
@@ -139,4 +188,5 @@ const struct pv_command pv_cmd_bench = {"bench", "measure ops and training steps
     "  protovox bench ops --device opencl:0\n  protovox bench ops --shapes peers --op conv --impl direct\n"
     "  protovox bench step --net vnet --patch 112x112x80 --batch 1 --out step.json\n"
     "  protovox bench step --method mt --batch 2 --train\n"
-    "(options of each: protovox bench ops --help, protovox bench step --help)", run};
+    "  protovox bench compare ours.json cudnn=theirs.json --svg chart.svg --markdown table.md\n"
+    "(options of each: protovox bench ops --help, and so on)", run};

@@ -5,49 +5,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "report/svg.h"
 #include "report/text.h"
 
 enum { W = 560, AREA = 190, FONT = 12, DOTS_UP_TO = 40, COLUMNS = 260 };
-static const double letter = 6.3;       /* mean width at FONT, on the large side */
-
-static int letters(const char *text)
-{
-    int n = 0;
-    while (pv_utf8_next(&text))
-        n++;
-    return n;
-}
-
-static void text_at(struct pv_str *s, double x, double y, const char *anchor, const char *color, const char *text)
-{
-    pv_str_add(s, "<text x=\"");
-    pv_str_fixed(s, x, 1);
-    pv_str_add(s, "\" y=\"");
-    pv_str_fixed(s, y, 1);
-    pv_str_addf(s, "\" text-anchor=\"%s\" fill=\"%s\"", anchor, color[0] == 'm' ? "#5f6368" : "#1f2328");
-    pv_str_addf(s, " style=\"fill:var(--%s,%s)\">", color, color[0] == 'm' ? "#5f6368" : "#1f2328");
-    pv_str_escape(s, text);
-    pv_str_add(s, "</text>");
-}
-
-static void grid_line(struct pv_str *s, double x0, double y0, double x1, double y1)
-{
-    pv_str_add(s, "M");
-    pv_str_fixed(s, x0, 1);
-    pv_str_add(s, " ");
-    pv_str_fixed(s, y0, 1);
-    pv_str_add(s, "L");
-    pv_str_fixed(s, x1, 1);
-    pv_str_add(s, " ");
-    pv_str_fixed(s, y1, 1);
-}
-
-/* The paint of series k, without the final quote of the style. */
-static void paint(struct pv_str *s, const char *property, size_t k)
-{
-    pv_str_addf(s, "style=\"%s:var(--s%zu,#%06x)", property, k % PV_SERIES_COLORS,
-                (unsigned)pv_series_color[0][k % PV_SERIES_COLORS]);
-}
 
 struct area { double x, y, w, h; };
 
@@ -56,7 +17,7 @@ static void path(struct pv_str *s, const struct area *a, const struct line *l, s
     if (l->n == 0)
         return;
     pv_str_add(s, "<path fill=\"none\" ");
-    paint(s, "stroke", k);
+    pv_svg_paint(s, "stroke", k);
     pv_str_addf(s, "\" stroke-width=\"%s\"%s%s stroke-linejoin=\"round\" d=\"", pale ? "1" : "1.8",
                 pale ? " opacity=\"0.28\"" : "", k >= PV_SERIES_COLORS ? " stroke-dasharray=\"6 3\"" : "");
     bool open = false;
@@ -86,7 +47,7 @@ static void dots(struct pv_str *s, const struct area *a, const struct line *l, s
         pv_str_add(s, "\" cy=\"");
         pv_str_fixed(s, a->y + (1 - l->y[i]) * a->h, 1);
         pv_str_add(s, "\" ");
-        paint(s, "fill", k);
+        pv_svg_paint(s, "fill", k);
         pv_str_add(s, "\"/>");
     }
 }
@@ -96,21 +57,21 @@ static void axes(struct pv_str *s, const struct area *a, const struct chart *c, 
     pv_str_add(s, "<path fill=\"none\" style=\"stroke:var(--grid,#d8dce1)\" d=\"");
     for (int i = 0; i < c->y.num; i++) {
         double y = a->y + (1 - pv_axis_at(&c->y, c->y.tick[i])) * a->h;
-        grid_line(s, a->x, y, a->x + a->w, y);
+        pv_svg_line(s, a->x, y, a->x + a->w, y);
     }
     for (int i = 0; i < c->x.num; i++) {
         double x = a->x + pv_axis_at(&c->x, c->x.tick[i]) * a->w;
-        grid_line(s, x, a->y + a->h, x, a->y + a->h + 4);
+        pv_svg_line(s, x, a->y + a->h, x, a->y + a->h + 4);
     }
     pv_str_add(s, "\"/>");
     for (int i = 0; i < c->y.num; i++)
-        text_at(s, a->x - 6, a->y + (1 - pv_axis_at(&c->y, c->y.tick[i])) * a->h + 4, "end", "muted",
+        pv_svg_text(s, a->x - 6, a->y + (1 - pv_axis_at(&c->y, c->y.tick[i])) * a->h + 4, "end", "muted",
                 c->y.label[i]);
     for (int i = 0; i < c->x.num; i++)
-        text_at(s, a->x + pv_axis_at(&c->x, c->x.tick[i]) * a->w, a->y + a->h + 17, "middle", "muted",
+        pv_svg_text(s, a->x + pv_axis_at(&c->x, c->x.tick[i]) * a->w, a->y + a->h + 17, "middle", "muted",
                 c->x.label[i]);
     if (p->x_label)
-        text_at(s, a->x + a->w, a->y + a->h + 32, "end", "muted", p->x_label);
+        pv_svg_text(s, a->x + a->w, a->y + a->h + 32, "end", "muted", p->x_label);
 }
 
 /* Names with their last values; returns the y behind the last row. */
@@ -121,16 +82,16 @@ static double legend(struct pv_str *s, const struct chart *c, const struct pv_pl
         char last[32] = "";
         if (!isnan(c->last[k]))
             pv_text_short(last, c->last[k], 3);
-        double w = 26 + letter * (letters(p->series[k].name) + letters(last) + 1) + 14;
+        double w = 26 + pv_svg_letter * (pv_svg_letters(p->series[k].name) + pv_svg_letters(last) + 1) + 14;
         if (x > 8 && x + w > W) {
             x = 8;
             y += 17;
         }
         pv_str_add(s, "<path fill=\"none\" stroke-width=\"3\"");
         pv_str_add(s, k >= PV_SERIES_COLORS ? " stroke-dasharray=\"6 3\" " : " ");
-        paint(s, "stroke", k);
+        pv_svg_paint(s, "stroke", k);
         pv_str_add(s, "\" d=\"");
-        grid_line(s, x, y - 4, x + 18, y - 4);
+        pv_svg_line(s, x, y - 4, x + 18, y - 4);
         pv_str_add(s, "\"/><text x=\"");
         pv_str_fixed(s, x + 24, 1);
         pv_str_add(s, "\" y=\"");
@@ -170,19 +131,19 @@ void pv_curves_svg(struct pv_str *out, const struct pv_plot *p)
     if (p->title) {
         y += 13;
         pv_str_add(&body, "<g font-weight=\"600\" font-size=\"14\">");
-        text_at(&body, 8, y, "start", "fg", p->title);
+        pv_svg_text(&body, 8, y, "start", "fg", p->title);
         pv_str_add(&body, "</g>");
         y += 6;
     }
     y = legend(&body, &c, p, y + 14);
     if (p->y_label) {
-        text_at(&body, 8, y + 6, "start", "muted", p->y_label);
+        pv_svg_text(&body, 8, y + 6, "start", "muted", p->y_label);
         y += 12;
     }
     int wide = 1;
     for (int i = 0; i < c.y.num; i++)
         wide = pv_max(wide, (int)strlen(c.y.label[i]));
-    struct area a = {letter * wide + 16, y + 8, 0, AREA};
+    struct area a = {pv_svg_letter * wide + 16, y + 8, 0, AREA};
     a.w = W - a.x - 18;
     axes(&body, &a, &c, p);
     for (size_t k = 0; k < c.num; k++) {
@@ -192,7 +153,7 @@ void pv_curves_svg(struct pv_str *out, const struct pv_plot *p)
         dots(&body, &a, both ? &c.mean[k] : &c.raw[k], k);
     }
     if (c.points == 0)
-        text_at(&body, a.x + a.w / 2, a.y + a.h / 2, "middle", "muted", "no values");
+        pv_svg_text(&body, a.x + a.w / 2, a.y + a.h / 2, "middle", "muted", "no values");
     pv_str_addf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"100%%\" ", W,
                 (int)(a.y + a.h + (p->x_label ? 40 : 24)));
     pv_str_addf(out, "font-family=\"system-ui,-apple-system,'Segoe UI',sans-serif\" font-size=\"%d\" ", FONT);

@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""protovox bench: results of ops and steps, and comparisons of results against numbers worked out here.
+    bench.py PROTOVOX PHANTOMS DEVICE"""
+import json
+import math
+import os
+import statistics
+import xml.dom.minidom
+
+from e2e import DEVICE, main, refuses, run, write
+
+USAGE, INPUT = 2, 3
+
+
+def save(path, o):
+    write(path, json.dumps(o))
+    return path
+
+
+def load(path):
+    with open(path) as f:
+        return json.load(f)
+
+
+def row(op, times, **more):
+    q = statistics.quantiles(times, n=4, method='inclusive')
+    return dict({'op': op, 'ci': 16, 'input': '8x8x8', 'n': 1, 'phase': 'fwd', 'ms_min': min(times), 'ms_q1': q[0],
+                 'ms_median': q[1], 'ms_q3': q[2], 'ms_max': max(times), 'reps': len(times)}, **more)
+
+
+def ops(rows, **more):
+    return dict({'kind': 'ops', 'device': {'id': 'opencl:0', 'name': 'a device', 'driver': '1.0'}, 'rows': rows}, **more)
+
+
+def check_times(t):
+    assert 0 < t['ms_min'] <= t['ms_q1'] <= t['ms_median'] <= t['ms_q3'] <= t['ms_max'], t
+    assert t['reps'] >= 1, t
+
+
+def ops_are_measured():
+    write('shapes', 'conv 16 16 3 1 8x8x8 # one\n\ncosine 16 8x8x8 2\nentropy 2 8x8x8\nsoftmax 3 8x8x8\n')
+    for name in ('a.json', 'b.json'):
+        run('bench', 'ops', '--device', DEVICE, '--shapes', 'shapes', '--reps', 3, '--out', name, says=['conv', 'GFLOP/s'])
+    o = load('a.json')
+    assert [(r['op'], r['phase']) for r in o['rows']] == [
+        ('conv', 'fwd'), ('conv', 'bwd data'), ('conv', 'bwd weight'), ('cosine', 'fwd'), ('cosine', 'bwd'),
+        ('entropy', 'fwd'), ('entropy', 'bwd'), ('softmax', 'fwd'), ('softmax', 'bwd')], o['rows']
+    for r in o['rows']:
+        check_times(r)
+    flop = 2 * 27 * 16 * 16 * 8 ** 3
+    r = o['rows'][0]
+    assert math.isclose(r['gflops'], flop * 1e-9 / (r['ms_median'] * 1e-3), rel_tol=1e-6), r
+    run('bench', 'compare', 'a.json', 'again=b.json', '--svg', 'c.svg', '--markdown', 'c.md', '--out', 'c.json',
+        says=['geometric mean', 'conv 16-16 k3/1 8x8x8 fwd', 'cosine 16 8x8x8 x2 bwd', 'again'])
+    c = load('c.json')
+    assert [s['name'] for s in c['sides']] == [DEVICE, 'again'], c['sides']
+    assert len(c['rows']) == 9 and c['totals'][1]['common'] == 9, c
+    text = xml.dom.minidom.parse('c.svg').documentElement.toxml()
+    assert text.count('<circle') == 9 + 1, text       # and the one of the legend
+    with open('c.md') as f:
+        table = [t for t in f if t.startswith('|')]
+    assert len(table) == 2 + 9 + 2 and all(t.count('|') == table[0].count('|') for t in table), table
+
+
+def steps_are_measured():
+    args = ['bench', 'step', '--device', DEVICE, '--patch', '16x16x16', '--set', 'net.filters=4', '--reps', 2]
+    run(*args, '--out', 's.json', says=['training step', 'inference', 'launches'])
+    s = load('s.json')
+    check_times(s['train'])
+    check_times(s['infer'])
+    assert s['train']['peak_bytes'] > s['infer']['peak_bytes'] > 0, s
+    peers = {'kind': 'peers step', 'net': 'vnet', 'patch': '16x16x16', 'filters': 4, 'batch': 1, 'sides': [
+        {'name': 'torch', 'about': {'torch': '2', 'device': 'cpu'}, 'train_ms': [3, 1, 2, 4], 'infer_ms': [1, 1],
+         'peak_bytes': 2 * s['train']['peak_bytes']}]}
+    run('bench', 'compare', 's.json', save('p.json', peers), '--out', 'c.json', says=['torch', 'MiB', '2.00x'])
+    rows = load('c.json')['rows']
+    train = rows[0]['values'][1]
+    assert (train['lo'], train['mid'], train['hi']) == (1.75, 2.5, 3.25), train
+    assert math.isclose(train['ratio']['mid'], 2.5 / s['train']['ms_median'], rel_tol=1e-9), rows[0]
+    assert math.isclose(train['ratio']['lo'], 1.75 / s['train']['ms_q3'], rel_tol=1e-9), rows[0]
+
+
+def comparison_is_right():
+    base = [[10, 11, 12, 13], [5, 5, 6], [2, 2]]
+    other = [[20, 24, 21, 22], [3, 2, 1], [8, 8]]
+    names = ['conv', 'dice', 'softmax']
+    save('1.json', ops([row(n, t) for n, t in zip(names, base)] + [row('ema', [1, 2])]))
+    # the slower implementation of one op does not count; an op of one side only is left out
+    more = [row('conv', [99, 99], impl='slow'), row('sgd', [1, 2]), {'op': 'dice', 'input': '8x8x8', 'skipped': 'no'}]
+    save('2.json', ops([row(n, t) for n, t in zip(names, other)] + more, name='other'))
+    save('3.json', {'kind': 'ops', 'name': 'gpu', 'skipped': 'no GPU here'})
+    run('bench', 'compare', '3.json', '1.json', '2.json', '--out', 'c.json', '--svg', 'c.svg',
+        says=['gpu: unknown device: skipped, no GPU here', 'opencl:0: a device, 1.0 (ratios are to this one'])
+    c = load('c.json')
+    assert c['base'] == 1 and [s['name'] for s in c['sides']] == ['gpu', 'opencl:0', 'other'], c
+    logs = []
+    for r, b, o in zip(c['rows'], base, other):
+        gpu, one, two = r['values']
+        assert gpu == {} and 'ratio' not in one, r
+        qb, qo = (statistics.quantiles(t, n=4, method='inclusive') for t in (b, o))
+        expected = (qo[0] / qb[2], qo[1] / qb[1], qo[2] / qb[0])
+        got = tuple(two['ratio'][k] for k in ('lo', 'mid', 'hi'))
+        assert all(math.isclose(g, e, rel_tol=1e-12) for g, e in zip(got, expected)), (r, expected)
+        logs.append(math.log(expected[1]))
+    assert c['rows'][3]['values'][2] == {}, c['rows'][3]
+    t = c['totals'][2]
+    assert t['common'] == 3 and math.isclose(t['geometric_mean'], math.exp(sum(logs) / 3), rel_tol=1e-12), t
+    sums = [sum(statistics.median(v) for v in s) for s in (base, other)]
+    assert math.isclose(t['sum_ratio'], sums[1] / sums[0], rel_tol=1e-12), t
+
+
+def bad_results_are_refused():
+    save('good.json', ops([row('conv', [1, 2])]))
+    bad = [('not JSON', '{', 'bad.json'), ('no kind', '{}', 'no member `kind`'), ('list', '[1]', 'kind'),
+           ('kind', '{"kind": "events"}', "kind 'events'", 'known are ops'), ('rows', '{"kind": "ops"}', '`rows`'),
+           ('times', '{"kind": "ops", "rows": [{"op": "a", "input": "1x1x1"}]}', 'row 1', 'ms_median'),
+           ('zero', json.dumps(ops([row('conv', [1, 2], ms_median=0)])), 'row 1', 'positive'),
+           ('text', json.dumps(ops([row('conv', [1, 2], ms_median='fast')])), 'row 1', 'ms_median'),
+           ('order', json.dumps(ops([row('a', [1, 2]), row('b', [1, 2], ms_q1=9)])), 'row 2', 'not in order'),
+           ('op', '{"kind": "ops", "rows": [3]}', 'row 1', 'op and input'), ('net', '{"kind": "step"}', 'net and patch'),
+           ('step', '{"kind": "step", "net": "vnet", "patch": "1x1x1"}', '`train`'),
+           ('sides', '{"kind": "peers step", "net": "vnet", "patch": "8x8x8"}', '`sides`')]
+    for _, text, *words in bad:
+        write('bad.json', text)
+        refuses(INPUT, 'bad.json', *words, args=['bench', 'compare', 'good.json', 'bad.json'])
+    refuses(INPUT, 'missing.json', args=['bench', 'compare', 'good.json', 'missing.json'])
+    refuses(INPUT, 'one result only', args=['bench', 'compare', 'good.json'])
+    save('far.json', ops([row('dice', [1, 2])], name='far'))
+    refuses(INPUT, 'no measurement in common', 'dice', args=['bench', 'compare', 'good.json', 'far.json'])
+    refuses(USAGE, 'before any option', args=['bench', 'compare', '--svg', 'c.svg'])
+    refuses(USAGE, "no option 'far.json'", args=['bench', 'compare', 'good.json', '--json', 'far.json'])
+    refuses(INPUT, 'none/c.svg', args=['bench', 'compare', 'good.json', 'good.json', '--svg', 'none/c.svg'])
+    refuses(USAGE, 'ops, step', args=['bench', 'all'])
+    refuses(INPUT, 'list:2', 'CHANNELS', args=['bench', 'ops', '--device', 'ref:0', '--shapes', list_of('conv 16')])
+    refuses(USAGE, 'known are vnet, peers, peers-large',
+            args=['bench', 'ops', '--device', 'ref:0', '--shapes', 'vnets'])
+
+
+def list_of(line):
+    write('list', '# shapes\n' + line + '\n')
+    return os.path.join('.', 'list')
+
+
+if __name__ == '__main__':
+    main([ops_are_measured, steps_are_measured, comparison_is_right, bad_results_are_refused])
