@@ -94,8 +94,8 @@ static bool comparable(const struct pv_sides *s, size_t base)
             return true;
     const struct pv_side *a = &s->v[base], *b = &s->v[base == 0 ? 1 : 0];
     return pv_fail(PV_FAULT_INPUT, "%s and %s have no measurement in common (\"%s\" in one, \"%s\" in the other): give "
-                   "results of the same command with the same shapes", a->name, b->name, a->n ? a->v[0].name : "nothing",
-                   b->n ? b->v[0].name : "nothing");
+                   "results of the same command with the same shapes", a->name, b->name,
+                   a->n ? a->v[0].name : "nothing", b->n ? b->v[0].name : "nothing");
 }
 
 pv_json *pv_compare(const struct pv_sides *s)

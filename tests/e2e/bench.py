@@ -30,7 +30,8 @@ def row(op, times, **more):
 
 
 def ops(rows, **more):
-    return dict({'kind': 'ops', 'device': {'id': 'opencl:0', 'name': 'a device', 'driver': '1.0'}, 'rows': rows}, **more)
+    device = {'id': 'opencl:0', 'name': 'a device', 'driver': '1.0'}
+    return dict({'kind': 'ops', 'device': device, 'rows': rows}, **more)
 
 
 def check_times(t):
@@ -41,7 +42,8 @@ def check_times(t):
 def ops_are_measured():
     write('shapes', 'conv 16 16 3 1 8x8x8 # one\n\ncosine 16 8x8x8 2\nentropy 2 8x8x8\nsoftmax 3 8x8x8\n')
     for name in ('a.json', 'b.json'):
-        run('bench', 'ops', '--device', DEVICE, '--shapes', 'shapes', '--reps', 3, '--out', name, says=['conv', 'GFLOP/s'])
+        run('bench', 'ops', '--device', DEVICE, '--shapes', 'shapes', '--reps', 3, '--out', name,
+            says=['conv', 'GFLOP/s'])
     o = load('a.json')
     assert [(r['op'], r['phase']) for r in o['rows']] == [
         ('conv', 'fwd'), ('conv', 'bwd data'), ('conv', 'bwd weight'), ('cosine', 'fwd'), ('cosine', 'bwd'),
@@ -118,7 +120,8 @@ def bad_results_are_refused():
            ('zero', json.dumps(ops([row('conv', [1, 2], ms_median=0)])), 'row 1', 'positive'),
            ('text', json.dumps(ops([row('conv', [1, 2], ms_median='fast')])), 'row 1', 'ms_median'),
            ('order', json.dumps(ops([row('a', [1, 2]), row('b', [1, 2], ms_q1=9)])), 'row 2', 'not in order'),
-           ('op', '{"kind": "ops", "rows": [3]}', 'row 1', 'op and input'), ('net', '{"kind": "step"}', 'net and patch'),
+           ('op', '{"kind": "ops", "rows": [3]}', 'row 1', 'op and input'),
+           ('net', '{"kind": "step"}', 'net and patch'),
            ('step', '{"kind": "step", "net": "vnet", "patch": "1x1x1"}', '`train`'),
            ('sides', '{"kind": "peers step", "net": "vnet", "patch": "8x8x8"}', '`sides`')]
     for _, text, *words in bad:
