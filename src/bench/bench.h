@@ -41,7 +41,17 @@ struct pv_bench_step_args {
  * inference there, split by op. */
 pv_json *pv_bench_step_run(pv_dev *dev, pv_dev *profiled, const struct pv_bench_step_args *a);
 
-/* Members that every result has: device, driver, version, date, peaks. */
+struct pv_bench_io_args {
+    const char *data;           /* a data set; NULL: phantoms of `size` that are made and removed */
+    const char *work;           /* folder for our files; NULL: the working folder */
+    int size[3], patch[3];
+    int batch, threads;         /* of the loader: samples, and at most so many threads; 0: one per processor */
+    int reps;
+    double seconds;             /* at most about this long per row */
+};
+pv_json *pv_bench_io_run(const struct pv_bench_io_args *a);    /* kind "io"; NULL after a fault */
+
+/* Members that every result has: device, driver, version, date, peaks. dev NULL: the processor, without peaks. */
 pv_json *pv_bench_result(const char *kind, pv_dev *dev, const struct pv_peak *p);
 void pv_bench_print(const pv_json *result);
 

@@ -43,19 +43,25 @@ struct pv_spread pv_bench_put_times(pv_json *o, double *v, int n)
 
 pv_json *pv_bench_result(const char *kind, pv_dev *dev, const struct pv_peak *p)
 {
-    const struct pv_dev_info *d = pv_dev_get_info(dev);
-    pv_json *o = pv_json_object(), *dv = pv_json_object(), *pk = pv_json_object();
+    const struct pv_dev_info *d = dev ? pv_dev_get_info(dev) : NULL;
+    pv_json *o = pv_json_object(), *dv = pv_json_object(), *pk;
     char now[32];
     pv_time_text(now);
     pv_json_set_str(o, "kind", kind);
     pv_json_set_str(o, "program", "protovox " PV_VERSION);
     pv_json_set_str(o, "date", now);
+    pv_json_set(o, "device", dv);
+    if (!d) {
+        pv_json_set_str(dv, "id", "host");
+        pv_json_set_num(dv, "compute_units", pv_cpu_count());
+        return o;
+    }
     pv_json_set_str(dv, "id", d->id);
     pv_json_set_str(dv, "name", d->name);
     pv_json_set_str(dv, "driver", d->driver);
     pv_json_set_str(dv, "class", d->cls == PV_FAT ? "fat" : d->cls == PV_SIMT ? "simt" : "ref");
     pv_json_set_num(dv, "compute_units", d->limits.compute_units);
-    pv_json_set(o, "device", dv);
+    pk = pv_json_object();
     pv_json_set_num(pk, "fma_gflops", p->fma);
     pv_json_set_num(pk, "read_gbs", p->read);
     pv_json_set_num(pk, "copy_gbs", p->copy);
@@ -106,8 +112,27 @@ static void print_part(const pv_json *result, const char *key, const char *title
                (int)pv_json_num(r, "launches", 0));
 }
 
+static void print_io(const pv_json *o)
+{
+    printf("%d processors\n\n%-9s %-15s %-13s %3s %9s %9s %9s %9s\n",
+           (int)pv_json_num(pv_json_get(o, "device"), "compute_units", 0), "what", "how", "voxels", "n", "min ms",
+           "median", "MB/s", "samples/s");
+    for (const pv_json *r = pv_json_at(pv_json_get(o, "rows"), 0); r; r = pv_json_next(r)) {
+        char mbs[16] = "";
+        if (pv_json_get(r, "mbs"))
+            snprintf(mbs, sizeof mbs, "%.0f", pv_json_num(r, "mbs", 0));
+        printf("%-9s %-15s %-13s %3d %9.3f %9.3f %9s %9.1f\n", pv_json_str(r, "op", ""), pv_json_str(r, "phase", ""),
+               pv_json_str(r, "input", ""), (int)pv_json_num(r, "n", 1), pv_json_num(r, "ms_min", 0),
+               pv_json_num(r, "ms_median", 0), mbs, pv_json_num(r, "samples_per_s", 0));
+    }
+}
+
 void pv_bench_print(const pv_json *o)
 {
+    if (pv_streq(pv_json_str(o, "kind", ""), "io")) {
+        print_io(o);
+        return;
+    }
     const pv_json *d = pv_json_get(o, "device"), *p = pv_json_get(o, "peak");
     printf("%s: %s, %s, %s kernels\n", pv_json_str(d, "id", ""), pv_json_str(d, "name", ""),
            pv_json_str(d, "driver", ""), pv_json_str(d, "class", ""));

@@ -121,6 +121,39 @@ done:
     return code;
 }
 
+static int run_io(int argc, char **argv)
+{
+    struct bench_args b = {.reps = 20};
+    struct pv_bench_io_args a = {.size = {176, 144, 88}, .patch = {112, 112, 80}, .seconds = 2};
+    int64_t batch = 4, threads = 0;
+    const struct pv_opt opts[] = {
+        {"data", PV_OPT_STR, &a.data, "DIR", "data set to read (default: phantoms, made and removed)"},
+        {"size", PV_OPT_SHAPE, a.size, "XxYxZ", "size of the phantoms (default 176x144x88)"},
+        {"patch", PV_OPT_SHAPE, a.patch, "XxYxZ", "size of the patches (default 112x112x80)"},
+        {"batch", PV_OPT_INT, &batch, "N", "samples of the loader's batches (default 4)"},
+        {"threads", PV_OPT_INT, &threads, "N", "the loader's threads at most (default: one per processor)"},
+        {"work", PV_OPT_STR, &a.work, "DIR", "folder for the files that are written and removed (default: here)"},
+        {"reps", PV_OPT_INT, &b.reps, "N", "timed repetitions"},
+        {"seconds", PV_OPT_NUM, &a.seconds, "S", "at most about so long per row (default 2)"},
+        {"out", PV_OPT_STR, &b.out, "F.json", "write the result there"},
+        {"json", PV_OPT_FLAG, &b.json, NULL, "print JSON instead of tables"},
+        {0}};
+    int code;
+    if (pv_parse_opts(&pv_cmd_bench, opts, argc, argv, &code) != PV_PARSED)
+        return code;
+    if (!good_reps(b.reps))
+        return pv_exit_code();
+    int least = pv_min(a.size[0], pv_min(a.size[1], a.size[2]));
+    if (batch < 1 || batch > 1024 || threads < 0 || threads > 1024 || least < 16) {
+        pv_fail(PV_FAULT_USAGE, "--batch takes 1 to 1024, --threads up to 1024, --size sides of at least 16");
+        return pv_exit_code();
+    }
+    a.reps = (int)b.reps;
+    a.batch = (int)batch;
+    a.threads = (int)threads;
+    return finish(pv_bench_io_run(&a), &b, "io", argc, argv);
+}
+
 /* A.json B.json ... first, then options. NAME=FILE gives a side its name. */
 static int run_compare(int argc, char **argv)
 {
@@ -172,6 +205,8 @@ static int run(int argc, char **argv)
         return run_ops(argc - 1, argv + 1);
     if (argc > 0 && pv_streq(argv[0], "step"))
         return run_step(argc - 1, argv + 1);
+    if (argc > 0 && pv_streq(argv[0], "io"))
+        return run_io(argc - 1, argv + 1);
     if (argc > 0 && pv_streq(argv[0], "compare"))
         return run_compare(argc - 1, argv + 1);
     if (argc > 0 && (pv_streq(argv[0], "--help") || pv_streq(argv[0], "-h"))) {
@@ -180,13 +215,14 @@ static int run(int argc, char **argv)
         pv_parse_opts(&pv_cmd_bench, none, argc, argv, &code);
         return code;
     }
-    pv_fail(PV_FAULT_USAGE, "bench takes one of ops, step, compare; see protovox bench --help");
+    pv_fail(PV_FAULT_USAGE, "bench takes one of ops, step, io, compare; see protovox bench --help");
     return PV_FAULT_USAGE;
 }
 
-const struct pv_command pv_cmd_bench = {"bench", "measure ops and training steps against the device's peaks",
+const struct pv_command pv_cmd_bench = {"bench", "measure ops, training steps and reading; compare results",
     "  protovox bench ops --device opencl:0\n  protovox bench ops --shapes peers --op conv --impl direct\n"
     "  protovox bench step --net vnet --patch 112x112x80 --batch 1 --out step.json\n"
     "  protovox bench step --method mt --batch 2 --train\n"
+    "  protovox bench io --data DIR\n"
     "  protovox bench compare ours.json cudnn=theirs.json --svg chart.svg --markdown table.md\n"
     "(options of each: protovox bench ops --help, and so on)", run};

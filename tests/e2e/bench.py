@@ -8,7 +8,7 @@ import os
 import statistics
 import xml.dom.minidom
 
-from e2e import DEVICE, main, refuses, run, write
+from e2e import DEVICE, main, phantoms, refuses, run, write
 
 USAGE, INPUT = 2, 3
 
@@ -83,6 +83,29 @@ def steps_are_measured():
     assert math.isclose(train['ratio']['lo'], 1.75 / s['train']['ms_q3'], rel_tol=1e-9), rows[0]
 
 
+def reading_is_measured():
+    text = run('bench', 'io', '--size', '24x20x16', '--patch', '16x16x16', '--reps', 3, '--batch', 2, '--threads', 2,
+               '--out', 'io.json', says=['nii.gz', 'loader'])
+    rows = load('io.json')['rows']
+    kinds = ['nii', 'nii.gz'] + [k for k in ['h5'] if 'h5 is left out' not in text]
+    assert [r['phase'] for r in rows if r['op'] == 'read'] == kinds, rows
+    assert [r['phase'] for r in rows if r['op'] == 'loader'] == ['1 thread', '2 threads'], rows
+    for r in rows:
+        check_times(r)
+        samples, voxels = r['n'], math.prod(int(s) for s in r['input'].split('x'))
+        assert math.isclose(r['samples_per_s'], samples / r['ms_median'] * 1e3, rel_tol=1e-6), r
+        bytes_per_voxel = {'read': 5, 'write': 5, 'augment': 8}.get(r['op'])
+        if bytes_per_voxel:
+            assert math.isclose(r['mbs'], voxels * bytes_per_voxel * 1e-3 / r['ms_median'], rel_tol=1e-6), r
+    assert not [n for n in os.listdir('.') if n.startswith('bench-io')]
+    phantoms('set', size='20x20x16', train=2, test=1)
+    run('bench', 'io', '--data', 'set', '--patch', '16x16x16', '--reps', 3, '--threads', 1, '--work', 'set',
+        says=['20x20x16', '1 thread'])
+    assert not [n for n in os.listdir('set') if n.startswith('bench-io')]
+    refuses(USAGE, '--size', args=['bench', 'io', '--size', '8x20x16'])
+    refuses(INPUT, 'missing', args=['bench', 'io', '--data', 'missing'])
+
+
 def comparison_is_right():
     base = [[10, 11, 12, 13], [5, 5, 6], [2, 2]]
     other = [[20, 24, 21, 22], [3, 2, 1], [8, 8]]
@@ -146,4 +169,4 @@ def list_of(line):
 
 
 if __name__ == '__main__':
-    main([ops_are_measured, steps_are_measured, comparison_is_right, bad_results_are_refused])
+    main([ops_are_measured, steps_are_measured, reading_is_measured, comparison_is_right, bad_results_are_refused])
