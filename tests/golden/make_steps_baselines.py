@@ -5,10 +5,13 @@ baseline_terms.py. Names on the command line choose. Needs torch, numpy, safeten
 import sys
 
 import baseline_terms as terms
+import crln_terms
+import numpy as np
 import torch
 from baseline_terms import ramp
 from make_steps_mt import config, ema, set_lr, sgd
 from steps import Steps
+from torch.nn import functional as F
 
 torch.set_default_dtype(torch.float64)
 terms.MARGIN = 0        # with 16,384 voxels one is always close
@@ -177,7 +180,61 @@ def dtc():
     dtc_steps('dtc_acdc', True, 20.0)
 
 
+def choices(s, i):
+    """Random choices of the views in step i, two unlabelled images; everything on in some image."""
+    c = {'scale': [0.71 + 0.15 * i, 1.37 - 0.2 * i], 'cutmix_lambda': [0.1 * k + 0.02 * i for k in range(7)],
+         'cutmix_from': [0, i % 2], 'cutmix_centre': [(5 + 9 * i) % 28, 20 - i, 3 + i, (17 + 5 * i) % 28],
+         'intensity_on': [0.1, 0.9 if i % 2 else 0.3], 'intensity': [0.8 + 0.1 * i, 1.2 - 0.05 * i],
+         'noise_on': [0.2 + 0.2 * i, 0.4], 'turn_on': [0.7 - 0.15 * i, 0.3], 'turn': [i % 4, (i + 2) % 4],
+         'flip': [i % 2, 1 - i // 2 % 2]}
+    for name, v in c.items():
+        s.given(i, name, torch.tensor(v))
+    return {k: [x if isinstance(x, int) else float(np.float32(x)) for x in v] for k, v in c.items()}
+
+
+def fixmatch_steps(name, own, form, tau, **more):
+    s = Steps(name, config('fixmatch', consistency=2, rampup=6000, ramp_unit=1000, tau=tau, **more), 2, 2)
+    student = s.net(0)
+    teacher = student if own else s.net(1)
+    opt, gap = sgd(student), 1.0
+    for i in range(5):
+        image, label = s.batch(i)
+        set_lr(opt, i)
+        factor = torch.tensor([0.85, 1.1, 0.95, 1.2]) + 0.02 * i
+        s.given(i, 'weak_brightness', factor)
+        weak = (image * factor.float().double()[:, None, None, None, None]).clamp(0, 1)
+        noise = s.field(i, 'noise', (2, 1) + SIZE, 0.1, 0.2)
+        o = student(weak[:2])
+        conf, y = soft(teacher, weak[2:]).max(1, keepdim=True)
+        gap = min(gap, float((conf - tau).abs().min()))
+        x, y, conf = crln_terms.strong(weak[2:], y, conf, choices(s, i), noise)
+        ce = F.cross_entropy(student(x).logits, y[:, 0].long(), ignore_index=255, reduction='none')
+        sure, known = (conf[:, 0] >= tau).double(), (y[:, 0] != 255).double()
+        if form == 'filter':
+            unsup = (sure * ce).mean()
+        else:
+            share = (sure * known).flatten(1).sum(1) / known.flatten(1).sum(1)
+            unsup = (share[:, None, None, None] * ce).sum() / (ce > 0).double().sum()
+        sup, w = terms.supervised('sq')(o.logits, label[:2]), weight(i, 2)
+        loss = sup + w * unsup
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        if not own:
+            ema(teacher, student, i)
+        for k, v in {'loss': loss, 'loss_sup': sup, 'loss_unsup': unsup, 'consistency_weight': w,
+                     'kept': (sure * known).sum() / known.sum()}.items():
+            s.log(i, k, v)
+    print('closest to the threshold:', gap)
+    s.save()
+
+
+def fixmatch():
+    fixmatch_steps('fixmatch', False, 'filter', 0.78)
+    fixmatch_steps('fixmatch_self', True, 'share', 0.76, teacher='self', unsup='share')
+
+
 if __name__ == '__main__':
-    every = {'uamt': uamt, 'cps': cps, 'ict': ict, 'cpcl': cpcl, 'dtc': dtc, 'acmt': acmt}
+    every = {'uamt': uamt, 'cps': cps, 'ict': ict, 'cpcl': cpcl, 'dtc': dtc, 'fixmatch': fixmatch, 'acmt': acmt}
     for name in sys.argv[1:] or every:
         every[name]()
