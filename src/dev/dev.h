@@ -55,6 +55,10 @@ struct pv_dev_opts {
  * the first GPU of OpenCL, then of Vulkan, then CPUs in the same order. `o` may be NULL. NULL with
  * PV_FAULT_USAGE (unknown name, lists the known ones) or PV_FAULT_DEVICE. */
 pv_dev *pv_dev_open(const char *name, const struct pv_dev_opts *o);
+/* A device of the same class and limits, but with `memory` bytes, that counts what it is asked for and does no work: to
+ * know beforehand what fits. Reads give zeros. NULL for the reference device. */
+pv_dev *pv_dev_plan(const struct pv_dev_info *like, uint64_t memory);
+bool pv_dev_is_plan(const pv_dev *dev);
 void pv_dev_close(pv_dev **dev);                /* waits */
 const struct pv_dev_info *pv_dev_get_info(const pv_dev *dev);
 const struct pv_dev_opts *pv_dev_get_opts(const pv_dev *dev);

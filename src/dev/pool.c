@@ -4,8 +4,8 @@
  * A released allocation is kept and given to the next request that it fits; since all work of a device runs
  * in order, nobody waits. First choice: same size and same signature (steady-state training asks for the
  * same sequence every step, so nothing is cleared then). Second: the smallest that is at most a quarter
- * larger. Third: new memory. When the driver has none left, everything unused is given back and the request
- * tried once more, then the loosest fit is taken. */
+ * larger. Third: new memory. When the driver has none left, one at most twice as large is taken, which costs no wait;
+ * else everything unused is given back and the request tried once more. */
 #include <string.h>
 
 #include "dev/dev_impl.h"
@@ -82,7 +82,7 @@ static struct pv_mem *acquire(pv_dev *dev, uint64_t bytes, uint64_t sig)
     if (!m)
         m = fresh(dev, bytes);
     if (!m)
-        m = take(dev, bytes, sig, UINT64_MAX);
+        m = take(dev, bytes, sig, 2 * bytes);
     if (!m) {
         pv_dev_trim(dev);
         m = fresh(dev, bytes);

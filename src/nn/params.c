@@ -88,7 +88,8 @@ bool pv_params_finish(pv_params *p, uint64_t seed, const char *net)
     float *v = pv_array(float, p->len), *s = pv_array(float, p->stats_len + 1);
     for (int i = 0; i < p->num; i++) {
         struct pv_param *q = &p->v[i];
-        initial(q, (q->buffer ? s : v) + q->first, seed, net, i);
+        if (!pv_dev_is_plan(p->dev))
+            initial(q, (q->buffer ? s : v) + q->first, seed, net, i);
         q->t = pv_tensor_view(q->buffer ? p->stats : p->flat, q->first, q->len);
         if (!q->buffer)
             q->t->version = &p->version;

@@ -15,6 +15,7 @@
 #include "train/ckpt.h"
 #include "train/config.h"
 #include "train/infer.h"
+#include "train/memory.h"
 #include "train/page.h"
 #include "train/runlog.h"
 #include "train/weights.h"
@@ -437,6 +438,8 @@ pv_trainer *pv_trainer_open(const struct pv_train_args *a)
     const struct pv_method *m = pv_method_find(pv_json_str(t->config, "method", ""));
     pv_dataset *ds = m ? pv_feed_resolve(t->config, a->data, a->lists, m->unlabeled) : NULL;
     t->feed.ds = ds;            /* pv_trainer_close() frees it */
+    if (ds && !pv_train_memory_check(pv_dev_get_info(a->dev), t->config))
+        goto error;
     t->run = ds ? pv_run_new(a->dev, t->config, false) : NULL;
     if (!t->run || !pv_active_check(t->run) || !(a->resume ? restore(t) : start_from(t)) ||
         !pv_feed_open(&t->feed, ds, t->config, a->quiet) || !pv_active_resume(&t->feed, t->config, t->done) ||

@@ -6,6 +6,7 @@ lost: wrong options, damaged and mismatched data, damaged checkpoints, full disk
 import gzip
 import json
 import os
+import re
 import shutil
 import struct
 
@@ -303,27 +304,35 @@ def full_tmpfs():
 
 
 def memory():
-    """Lack of device memory says what would fit; where little is missing, it does fit."""
+    """Lack of device memory says what would fit, and that does fit."""
+    t = train('data', 'mem', '--overwrite', '--stop-after', 1)
+    need = int(re.search(r'at most (\d+) MiB of device memory are needed', run(*t)).group(1))
+    limit = ['--limit', f'memory={need - 2}M']
+    text = refuses(NO_DEVICE, 'MiB of device memory', f'has {need - 2} MiB', 'what fits: --batch 1 (', args=t + limit)
+    least = int(re.search(r'training needs (\d+) MiB', text).group(1))
+    assert need <= least <= 1.3 * need, (need, least)
+    run(*t, '--limit', f'memory={least + 1}M')
+    options = re.findall(r'(--[a-z]+ \S+) \(\d+ MiB\)', text)
+    assert [o.split()[0] for o in options] == ['--batch', '--patch', '--set'], text
+    for o in options:
+        run(*t, *o.split(), *limit)
+    refuses(NO_DEVICE, 'of device memory', 'has 1 MiB', 'another device', args=t + ['--limit', 'memory=1M'])
+    told = json.loads(run('devices', '--method', 'mt', '--preset', 'la', '--json'))
+    assert any(d.get('training_bytes', 0) > 1e9 and d['training_fits'] in (True, False) for d in told), told
+
     def little(args, start, step):
         """What is said just below the least memory that suffices, and that limit."""
         last = None
         for mib in range(start, 300, step):
-            p = Process(args + ['--limit', f'memory={mib}M'])
-            code = p.wait()
+            q = Process(args + ['--limit', f'memory={mib}M'])
+            code = q.wait()
             if code == 0:
                 return last
-            errors = [e for e in p.text().split('\n') if e.startswith('error: ')]
-            assert code == NO_DEVICE and len(errors) == 2 and 'out of device memory' in errors[0], p.text()
+            errors = [e for e in q.text().split('\n') if e.startswith('error: ')]
+            assert code == NO_DEVICE and len(errors) == 2 and 'out of device memory' in errors[0], q.text()
             last = errors[1], ['--limit', f'memory={mib}M']
         raise AssertionError(f'300 MiB do not suffice: {args}')
 
-    t = train('data', 'mem', '--overwrite', '--stop-after', 1)
-    refuses(NO_DEVICE, 'out of device memory', 'a network of this size', '--set net.filters=2', lines=2,
-            args=t + ['--limit', 'memory=4M'])
-    said, limit = little(t, 16, 8)
-    assert 'batches of this size' in said and said.endswith('try --batch 1 or --patch 16x16x16 or --set net.filters=2')
-    run(*t, '--batch', 1, *limit)
-    run(*t, '--patch', '16x16x16', *limit)
     p = ['predict', '--run', 'whole', '--input', 'data/imagesTs', '--out', 'mem-labels', '--overwrite']
     refuses(NO_DEVICE, 'does not hold the network of whole', '--device', lines=2, args=p + ['--limit', 'memory=1M'])
     said, limit = little(p, 4, 2)
