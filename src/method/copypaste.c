@@ -237,5 +237,7 @@ bool cp_mix_batch(struct pv_run *r, struct pv_scope *s, struct cp *c, const stru
         .inner = yu[0], .w_outer = 1, .w_inner = u, .known = out->mask, .pseudo = out->rest, .sure = sure[0]};
     out->mix[1] = (struct cp_mixture){.image = pv_keep(s, pv_box_mix(t, xu[1], x[1], boxes)), .outer = yu[1],
         .inner = y[1], .w_outer = u, .w_inner = 1, .known = out->rest, .pseudo = out->mask, .sure = sure[1]};
-    return out->mix[0].image && out->mix[1].image;
+    for (int i = 0; i < 2; i++)
+        out->mix[i].label = pv_keep(s, pv_box_mix(t, out->mix[i].outer, out->mix[i].inner, boxes));
+    return out->mix[0].label && out->mix[1].label;
 }

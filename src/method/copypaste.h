@@ -50,6 +50,7 @@ pv_tensor *cp_predict(struct pv_run *r, struct cp *c, pv_tensor *image);
 struct cp_mixture {
     pv_tensor *image;
     pv_tensor *outer, *inner;           /* labels of the whole images, I32 [n/2][1] */
+    pv_tensor *label;                   /* the mixed label */
     float w_outer, w_inner;             /* 1 or u_weight */
     pv_tensor *known, *pseudo;          /* masks F32 [n/2][1]: the labelled part; the pseudo-labelled part */
     pv_tensor *sure;                    /* the teacher's largest probability on the whole unlabelled image */

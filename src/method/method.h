@@ -50,6 +50,11 @@ struct pv_method {
     /* Fills stages, returns how many; NULL: one stage with the configured batch. */
     int (*stages)(struct pv_run *r, struct pv_stage s[PV_MAX_STAGES]);
     bool (*stage_begin)(struct pv_run *r, int stage);  /* optional; also called on resume with run->resumed set */
+    /* Optional: before the first step of stage number prepare_stage, after stage_begin, one pass over the labelled
+     * samples in batches like the stage's without its unlabelled ones, `number` of `count`. May wait for the device.
+     * False: a fault. */
+    int prepare_stage;
+    bool (*prepare)(struct pv_run *r, const struct pv_patches *b, int number, int count);
     /* One optimisation step. Device failures are asked by the trainer afterwards. */
     void (*step)(struct pv_run *r, const struct pv_patches *b);
     /* Class probabilities PLAIN [n][classes][patch] for evaluation; a new reference. */

@@ -13,6 +13,7 @@ extern const struct pv_method pv_method_fixmatch;
 extern const struct pv_method pv_method_acmt;
 extern const struct pv_method pv_method_bcp;
 extern const struct pv_method pv_method_crln;
+extern const struct pv_method pv_method_mper;
 
 const struct pv_method *const pv_methods[] = {
     &pv_method_sup,
@@ -30,5 +31,6 @@ const struct pv_method *const pv_methods[] = {
     &pv_method_acmt,
     &pv_method_bcp,
     &pv_method_crln,
+    &pv_method_mper,
     NULL,
 };

@@ -20,6 +20,7 @@ extern const struct pv_named_loss *const pv_named_dtc[];
 extern const struct pv_named_loss *const pv_named_acmt[];
 extern const struct pv_named_loss *const pv_named_bcp[];
 extern const struct pv_named_loss *const pv_named_crln[];
+extern const struct pv_named_loss *const pv_named_mper[];
 
 const struct pv_named_loss *const *const pv_named_lists[] = {
     pv_named_common,
@@ -35,6 +36,7 @@ const struct pv_named_loss *const *const pv_named_lists[] = {
     pv_named_acmt,
     pv_named_bcp,
     pv_named_crln,
+    pv_named_mper,
     NULL,
 };
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/rng.h"
 #include "platform/platform.h"
 #include "train/active.h"
 #include "train/config.h"
@@ -280,11 +281,8 @@ bool pv_feed_reveal(struct pv_feed *f, const pv_json *ids)
     return true;
 }
 
-bool pv_feed_stage(struct pv_feed *f, const struct pv_run *r)
+static struct pv_loader_params loader_of(const struct pv_feed *f, const struct pv_run *r)
 {
-    if (f->loader && f->stage == r->stage)
-        return true;
-    pv_loader_stop(&f->loader);
     const pv_json *d = pv_json_get(r->config, "data");
     int nl, nu;
     pv_run_batch_size(r, r->stage, &nl, &nu);
@@ -297,14 +295,23 @@ bool pv_feed_stage(struct pv_feed *f, const struct pv_run *r)
         .aug = {.rotate = pv_json_flag(d, "rotate", true), .flip = pv_json_flag(d, "flip", true)},
         .first_step = (uint64_t)r->iter};
     pv_config_patch(r->config, "train.patch", p.aug.patch);
+    return p;
+}
+
+bool pv_feed_stage(struct pv_feed *f, const struct pv_run *r)
+{
+    if (f->loader && f->stage == r->stage)
+        return true;
+    pv_loader_stop(&f->loader);
+    struct pv_loader_params p = loader_of(f, r);
     f->loader = pv_loader_start(&p);
     f->stage = r->stage;
     return f->loader != NULL;
 }
 
-bool pv_feed_next(struct pv_feed *f, struct pv_run *r, struct pv_patches *out)
+static bool next_batch(pv_loader *loader, struct pv_run *r, struct pv_patches *out)
 {
-    const struct pv_batch *b = pv_loader_next(f->loader);
+    const struct pv_batch *b = pv_loader_next(loader);
     if (!b)
         return false;
     int n = b->n_labeled + b->n_unlabeled;
@@ -314,6 +321,30 @@ bool pv_feed_next(struct pv_feed *f, struct pv_run *r, struct pv_patches *out)
     pv_tensor_write(out->image, b->image);
     pv_tensor_write_i32(out->label, b->label);
     return !pv_dev_failed(r->dev);
+}
+
+bool pv_feed_next(struct pv_feed *f, struct pv_run *r, struct pv_patches *out) { return next_batch(f->loader, r, out); }
+
+bool pv_feed_prepare(struct pv_feed *f, struct pv_run *r)
+{
+    const struct pv_method *m = r->method;
+    if (!m->prepare || r->stage != m->prepare_stage || r->stage_iter > 0)
+        return true;
+    struct pv_loader_params p = loader_of(f, r);
+    p.unlabeled_bs = 0;
+    p.first_step = 0;
+    p.seed = pv_stream("prepare", r->seed, 0);      /* other crops than those of the steps */
+    pv_loader *loader = pv_loader_start(&p);
+    const int count = pv_max(1, p.num_labeled / p.labeled_bs);
+    bool ok = loader != NULL;
+    for (int i = 0; ok && i < count; i++) {
+        struct pv_patches b = {0};
+        ok = next_batch(loader, r, &b) && m->prepare(r, &b, i, count);
+        pv_tensor_put(&b.image);
+        pv_tensor_put(&b.label);
+    }
+    pv_loader_stop(&loader);
+    return ok;
 }
 
 void pv_feed_close(struct pv_feed *f)

@@ -30,6 +30,8 @@ bool pv_feed_open(struct pv_feed *f, pv_dataset *ds, const pv_json *config, bool
 bool pv_feed_reveal(struct pv_feed *f, const pv_json *ids);
 /* The loader for the run's stage, from its current step. */
 bool pv_feed_stage(struct pv_feed *f, const struct pv_run *r);
+/* Where the run's method asks for a pass over the labelled samples before this step (method.h: prepare), gives it. */
+bool pv_feed_prepare(struct pv_feed *f, struct pv_run *r);
 /* The batch of the next step on the device; references owned by the caller. */
 bool pv_feed_next(struct pv_feed *f, struct pv_run *r, struct pv_patches *out);
 void pv_feed_close(struct pv_feed *f);

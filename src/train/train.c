@@ -573,7 +573,8 @@ enum pv_train_state pv_trainer_step(pv_trainer *t)
     enum pv_train_state round = active_round(t);
     if (round != PV_TRAIN_MORE)
         return round == PV_TRAIN_FAILED ? failed(t) : round;
-    if (!pv_run_begin_step(r, t->done) || !pv_feed_stage(&t->feed, r) || !pv_feed_next(&t->feed, r, &b))
+    if (!pv_run_begin_step(r, t->done) || !pv_feed_prepare(&t->feed, r) || !pv_feed_stage(&t->feed, r) ||
+        !pv_feed_next(&t->feed, r, &b))
         return failed(t);
     r->method->step(r, &b);
     pv_tensor_put(&b.image);

@@ -11,13 +11,13 @@ LR = 0.001
 CORNERS = ((3, 7, 2), (0, 1, 4), (9, 2, 0), (5, 10, 5), (1, 4, 3))
 
 
-def config(method, net, n, **options):
+def config(method, net, n, lr, **options):
     flat = net == 'unet2d'
     return {'method': method, 'net': {'name': net, 'dims': 2 if flat else 3, 'channels': 1, 'classes': 4 if flat else 2,
                                       'filters': 8, 'dropout': 0, 'init': 'default'},
             'train': {'iters': 5, 'reference_iters': 5000, 'patch': [1, 64, 48] if flat else [32, 32, 16], 'seed': 1,
                       'labeled_batch': n, 'unlabeled_batch': n},
-            'optim': {'lr': LR, 'momentum': 0.9, 'weight_decay': 1e-4, 'schedule': 'step', 'step': 2000, 'gamma': 0.5,
+            'optim': {'lr': lr, 'momentum': 0.9, 'weight_decay': 1e-4, 'schedule': 'step', 'step': 2000, 'gamma': 0.5,
                       'stagewise': True},
             'method_options': options}
 
@@ -25,11 +25,11 @@ def config(method, net, n, **options):
 class CopyPaste:
     """What the steps of BCP and MPER share: boxes, mixtures, the teacher."""
 
-    def __init__(self, name, method, net, n, pretrain, **options):
-        self.s = Steps(name, config(method, net, n, pretrain=1000 * pretrain, **options), n, n)
+    def __init__(self, name, method, net, n, pretrain, lr=LR, **options):
+        self.s = Steps(name, config(method, net, n, lr, pretrain=1000 * pretrain, **options), n, n)
         self.student, self.teacher = self.s.net(0), self.s.net(1)
-        self.opt = torch.optim.SGD(self.student.parameters(), lr=LR, momentum=0.9, weight_decay=1e-4)
-        self.pretrain, self.n, self.flat = pretrain, n, net == 'unet2d'
+        self.opt = torch.optim.SGD(self.student.parameters(), lr=lr, momentum=0.9, weight_decay=1e-4)
+        self.lr, self.pretrain, self.n, self.flat = lr, pretrain, n, net == 'unet2d'
 
     def begin(self, i):
         image, label = self.s.batch(i)
@@ -39,7 +39,7 @@ class CopyPaste:
         side = [int(2 * v / 3) for v in size]
         h = self.n // 2
         self.mask = box_mask(h, size, first[1:] if self.flat else first, side)
-        self.opt.param_groups[0]['lr'] = LR * 0.5 ** ((i if i < self.pretrain else i - self.pretrain) // 2)
+        self.opt.param_groups[0]['lr'] = self.lr * 0.5 ** ((i if i < self.pretrain else i - self.pretrain) // 2)
         cut = [(image[k * h:(k + 1) * h], label[k * h:(k + 1) * h].int()) for k in range(4)]
         return cut          # a, b, unlabelled a, unlabelled b
 
