@@ -131,7 +131,9 @@ static const struct pv_named_arg args[] = {
     {"teacher", PV_ARG_PLAIN, "[n, classes, x, y, z]", false, false, "teacher's logits, the target"},
     {"passes", PV_ARG_PLAIN, "[T n, classes, x, y, z]", false, false, "logits of T passes, one after the other"},
     {0}};
-static const struct pv_named_opt named_opts[] = {{"threshold", 0.75, NULL, "share of ln C below which H counts"}, {0}};
+static const struct pv_named_opt named_opts[] = {
+    {"threshold", 0.75, NULL, "share of ln C below which H counts"},
+    {"target", 0, "pass", "pass: softmax of teacher; mean: of the passes"}, {0}};
 
 static void eval_consistency(struct pv_named_call *c)
 {
@@ -144,7 +146,8 @@ static void eval_consistency(struct pv_named_call *c)
     pv_tensor *sum = add_passes(t, &c->scope, NULL, p, student->h.n);
     pv_tensor *mean = pv_keep(&c->scope, pv_unary(t, PV_SCALE, sum, (float)student->h.n / (float)passes->h.n, 0));
     pv_tensor *kept = certain(t, &c->scope, mean, pv_named_num(c, "threshold"));
-    pv_tensor *target = pv_keep(&c->scope, pv_softmax(t, pv_named_in(c, "teacher")));
+    pv_tensor *target = pv_named_is(c, "target", "mean") ? mean
+                        : pv_keep(&c->scope, pv_softmax(t, pv_named_in(c, "teacher")));
     t->recording = true;
     pv_named_out(c, "loss", pv_loss_prob_mse_kept(t, &c->scope, student, target, kept));
     pv_named_out(c, "kept", kept);

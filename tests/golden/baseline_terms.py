@@ -48,11 +48,11 @@ def uncertainty(passes, n):
     return p, -(p * torch.log(p + 1e-6)).sum(1)
 
 
-def uamt(share):
+def uamt(share, target='pass'):
     def f(student, teacher, passes):
         p, h = uncertainty(passes, student.shape[0])
         kept = clear(h, share * math.log(student.shape[1])) < share * math.log(student.shape[1])
-        loss = kept_mse(torch.softmax(student, 1), torch.softmax(teacher, 1), kept)
+        loss = kept_mse(torch.softmax(student, 1), p if target == 'mean' else torch.softmax(teacher, 1), kept)
         return {'loss': loss, 'kept': kept.double()[:, None]}
     return f
 

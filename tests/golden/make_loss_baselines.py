@@ -40,16 +40,17 @@ def drawn(golden, name, f, make, grads, options=None):
 def uamt():
     g = Golden('uamt.consistency')
 
-    def case(name, share, n=2, c=2, t=4, size=S, scale=1.0):
-        drawn(g, name, terms.uamt(share), lambda: {
+    def case(name, share, n=2, c=2, t=4, size=S, scale=1.0, target='pass'):
+        drawn(g, name, terms.uamt(share, target), lambda: {
             'student': normal(n, c, *size), 'teacher': normal(n, c, *size),
-            'passes': normal(t * n, c, *size, scale=scale)}, ('student',), {'threshold': share})
+            'passes': normal(t * n, c, *size, scale=scale)}, ('student',), {'threshold': share, 'target': target})
     case('two', 0.9)
     case('three', 0.85, c=3)
     case('batch1', 0.95, n=1, t=8)
     case('all', 1.01)
     case('none', 0.001)
     case('plane', 0.9, size=(6, 5))
+    case('mean', 0.9, target='mean')
     g.save()
 
 

@@ -115,6 +115,15 @@ static void initialisations(void **state)
     expect_constant(n, "resnet_encoder.layer1.0.bn2.weight", 1);
     pv_net_free(&n);
 
+    c = config("vnet", 8);
+    assert_true(pv_init_scheme_find("xavier_conv", &c.init) && !pv_init_scheme_find("xavier", &c.init));
+    n = make(&c);
+    expect_normal(n, "block_three.conv.0.weight", (32 + 32) * 27);     /* 2 / (fan_in + fan_out) */
+    expect_normal(n, "block_two_dw.conv.0.weight", (16 + 32) * 8);
+    expect_uniform(n, "block_three.conv.0.bias", 32 * 27);
+    expect_uniform(n, "block_six_up.conv.0.weight", 32 * 8);
+    pv_net_free(&n);
+
     c = config("unet3d_deconv", 8);
     c.init = PV_SCHEME_KAIMING_CONV;
     c.prototypes = 16;
