@@ -193,13 +193,17 @@ def choices(s, i):
 
 
 def fixmatch_steps(name, own, form, tau, **more):
-    s = Steps(name, config('fixmatch', consistency=2, rampup=6000, ramp_unit=1000, tau=tau, **more), 2, 2)
+    """A small learning rate: a voxel decides by its confidence, and a strong view shows it several times."""
+    c = config('fixmatch', **options(consistency=2, tau=tau, **more))
+    c['optim']['lr'] = 0.0001
+    s = Steps(name, c, 2, 2)
     student = s.net(0)
     teacher = student if own else s.net(1)
     opt, gap = sgd(student), 1.0
     for i in range(5):
         image, label = s.batch(i)
         set_lr(opt, i)
+        opt.param_groups[0]['lr'] *= 0.1
         factor = torch.tensor([0.85, 1.1, 0.95, 1.2]) + 0.02 * i
         s.given(i, 'weak_brightness', factor)
         weak = (image * factor.float().double()[:, None, None, None, None]).clamp(0, 1)
@@ -230,8 +234,8 @@ def fixmatch_steps(name, own, form, tau, **more):
 
 
 def fixmatch():
-    fixmatch_steps('fixmatch', False, 'filter', 0.78)
-    fixmatch_steps('fixmatch_self', True, 'share', 0.76, teacher='self', unsup='share')
+    fixmatch_steps('fixmatch', False, 'filter', 0.77)
+    fixmatch_steps('fixmatch_self', True, 'share', 0.77, teacher='self', unsup='share')
 
 
 if __name__ == '__main__':
