@@ -3,7 +3,8 @@
  * its component, or to itself (a root). Joining two trees hooks the higher root to the lower one with an atomic
  * minimum; if another work-item has hooked it meanwhile, what it pointed to is joined next. So one pass joins
  * everything, nothing waits for another work-item, and the root is the component's first voxel whatever the order.
- * Only integers are added, so that sizes do not depend on the order either. One work-item per voxel. */
+ * Only integers are added, so that sizes do not depend on the order either. One work-item per voxel. Pointers that lead
+ * anywhere but down are never followed: parents that nobody wrote end nowhere else in memory. */
 #include "common/base.h"
 #include "ops/args/largest.h"
 
@@ -15,7 +16,7 @@ int root_now(GX(int) p, int i);
 int root_now(GX(int) p, int i)
 {
     int q = atomic_or(p + i, 0);
-    while (q != i) {
+    while (q < i && q >= 0) {
         i = q;
         q = atomic_or(p + i, 0);
     }
@@ -31,7 +32,7 @@ void join(GX(int) p, int a, int b)
         if (a == b)
             return;
         const int lo = min(a, b), hi = max(a, b), old = atomic_min(p + hi, lo);
-        if (old == hi)
+        if (old >= hi || old < 0)
             return;
         a = lo;
         b = old;
@@ -41,7 +42,7 @@ void join(GX(int) p, int a, int b)
 int root_of(GC(int) p, int i);
 int root_of(GC(int) p, int i)
 {
-    while (p[i] != i)
+    while (p[i] < i && p[i] >= 0)
         i = p[i];
     return i;
 }

@@ -34,7 +34,7 @@ ARGS(a_largest)
 int root_now(int p, int i)
 {
     int q = atomicOr(parent[p + i], 0);
-    while (q != i) {
+    while (q < i && q >= 0) {
         i = q;
         q = atomicOr(parent[p + i], 0);
     }
@@ -50,7 +50,7 @@ void join(int p, int u, int w)
         open = u != w;
         if (open) {
             int lo = min(u, w), hi = max(u, w), old = atomicMin(parent[p + hi], lo);
-            open = old != hi;
+            open = old < hi && old >= 0;
             u = lo;
             w = old;
         }
@@ -91,7 +91,7 @@ ARGS(a_largest)
 int root_of(int p, int i)
 {
     int q = parent[p + i];
-    while (q != i) {
+    while (q < i && q >= 0) {
         i = q;
         q = parent[p + i];
     }
