@@ -9,6 +9,7 @@
 
 #include "base/rng.h"
 #include "method/method.h"
+#include "ops/tune.h"
 #include "platform/platform.h"
 #include "train/config.h"
 
@@ -177,6 +178,11 @@ pv_json *pv_bench_step_run(pv_dev *dev, pv_dev *profiled, const struct pv_bench_
         for (int i = 0; i < reps && ok; i++)
             ok = step(r, &b, a->warmup + i, &v[i]);
         put_times(train, first, v, reps, nl + nu);
+        if (r->tune) {
+            pv_json_set_num(train, "tuning_ms", pv_tune_seconds(r->tune) * 1e3);
+            pv_json_set(train, "tuning", pv_tune_json(r->tune));
+            pv_tune_store(r->tune);
+        }
         pv_json_set_num(train, "peak_bytes", (double)pv_dev_mem(dev).peak);
         pv_json_set_num(train, "reserved_bytes", (double)pv_dev_mem(dev).reserved);
     }

@@ -116,3 +116,43 @@ bool pv_kernel_source(const char *table, const char *name, const void **data, si
         }
     return pv_fail(PV_FAULT_INTERNAL, "kernel %s.%s is not part of this build", name, table);
 }
+
+/* ---- notes ---- */
+
+static uint64_t hash_of_kernels(const struct pv_embedded *t, uint64_t h)
+{
+    for (; t && t->name; t++)
+        h = pv_hash(pv_hash_str(h, t->name), t->data, t->size);
+    return h;
+}
+
+static uint64_t notes_key(const pv_dev *dev, const char *name)
+{
+    const struct pv_dev_info *i = &dev->info;
+    uint64_t h = pv_hash_str(PV_HASH_START, PV_VERSION);
+    h = pv_hash_str(pv_hash_str(pv_hash_str(h, i->name), i->driver), i->api);
+    h = pv_hash_u64(pv_hash_u64(pv_hash_u64(h, i->cls), i->limits.max_binding), i->limits.max_alloc);
+#if PV_HAVE_OPENCL
+    h = hash_of_kernels(pv_embedded_cl, h);
+#endif
+#if PV_HAVE_VULKAN
+    h = hash_of_kernels(pv_embedded_spv, h);
+#endif
+    return pv_hash_str(h, name);
+}
+
+char *pv_dev_notes_load(const pv_dev *dev, const char *name)
+{
+    void *data;
+    size_t bytes;
+    if (dev->opts.no_cache || !pv_cache_load(notes_key(dev, name), name, &data, &bytes))
+        return NULL;
+    ((char *)data)[bytes] = 0;          /* there is room for it */
+    return data;
+}
+
+void pv_dev_notes_store(const pv_dev *dev, const char *name, const char *text)
+{
+    if (!dev->opts.no_cache)
+        pv_cache_store(notes_key(dev, name), name, text, strlen(text));
+}

@@ -7,6 +7,7 @@
 #include "method/method.h"
 #include "ops/augment.h"
 #include "ops/map.h"
+#include "ops/tune.h"
 
 const struct pv_method *pv_method_find(const char *name)
 {
@@ -148,6 +149,18 @@ bool pv_run_begin_step(struct pv_run *r, int64_t iter)
 
 /* ---- life ---- */
 
+/* Measured choices, if the configuration asks for them; to predict with a run its own are used and none is added. */
+static void set_tuning(struct pv_run *r)
+{
+    const pv_json *j = pv_json_get(r->config, "tuning");
+    enum pv_tune_mode mode = PV_TUNE_OFF;
+    if (!pv_tune_mode_of(pv_json_str(j, "mode", "off"), &mode) || mode == PV_TUNE_OFF)
+        return;
+    r->tune = pv_tune_new(r->dev, r->inference ? PV_TUNE_OFF : mode);
+    pv_tune_read(r->tune, j);
+    r->tape->tune = r->tune;
+}
+
 struct pv_run *pv_run_new(pv_dev *dev, pv_json *config, bool inference)
 {
     const struct pv_method *m = pv_method_find(pv_json_str(config, "method", "sup"));
@@ -167,6 +180,7 @@ struct pv_run *pv_run_new(pv_dev *dev, pv_json *config, bool inference)
     r->classes = r->net.classes;
     r->tape = pv_tape_new(dev);
     r->tape->seed = r->seed;
+    set_tuning(r);
     r->state = pv_zalloc(m->state_size ? m->state_size : 1);
     lay_out_stages(r);
     if (!check_options(r) || !m->init(r)) {
@@ -185,6 +199,7 @@ void pv_run_free(struct pv_run **rp)
     if (r->method->free)
         r->method->free(r);
     pv_tape_free(&r->tape);
+    pv_tune_free(&r->tune);
     for (int i = 0; i < r->num_logs; i++)
         if (r->logs[i].ticket)
             pv_read_end(&r->logs[i].ticket, &(float){0});

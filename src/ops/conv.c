@@ -4,7 +4,10 @@
  * taps. */
 #include "ops/conv.h"
 
+#include <stdio.h>
+
 #include "ops/conv_impl.h"
+#include "ops/tune.h"
 
 int pv_conv_weights(int dims, int ci, int co, int k) { return ci * co * k * k * (dims == 3 ? k : 1); }
 
@@ -17,12 +20,6 @@ static struct conv_desc describe(const pv_tensor *x, int ci, int co, int k, int 
         d.pad[0] = 0;
     }
     return d;
-}
-
-/* Whether an implementation is used where its kernels allow it. */
-static bool choose(const pv_tape *t, const char *name, bool gains)
-{
-    return t->force_impl ? pv_streq(t->force_impl, name) : gains;
 }
 
 /* What a convolution reads of x: x itself, or if x has no memory and the kernels may normalise, what it is made from.
@@ -43,92 +40,174 @@ static void conv_done(struct conv_in *in)
     pv_tensor_unpin(in->norm.table);
 }
 
-/* A walk of stride 1 by Winograd's algorithm; false: not done, the direct kernels must. */
-static bool wino(const pv_tape *t, const char *label, pv_tensor *src, pv_tensor *w, pv_tensor *b, pv_tensor *dst,
-                 const struct conv_desc *d, enum conv_pack_kind kind, bool accum)
+/* ---- walks: what an output voxel gathers, forward or back ---- */
+
+struct walk {
+    pv_tape *t;
+    const char *label;
+    const struct conv_desc *d;
+    pv_tensor *src, *w, *b, *dst;
+    bool upward, accum;         /* upward: from the coarse grid to the fine one */
+    enum conv_pack_kind kind;
+};
+
+static bool by_wino(const struct walk *k, pv_tensor *dst, bool accum)
 {
     struct conv_in in;
-    if (!wino_kind(src, d) || !choose(t, "wino", wino_gains(src, dst)) || !conv_read(src, true, &in))
+    if (!conv_read(k->src, true, &in))
         return false;
-    bool can = wino_can(in.t, dst);
+    bool can = wino_can(in.t, dst), fwd = k->kind == PACK_FWD;
     if (can)
-        wino_run(label, &in, conv_packed(w, b, d, kind == PACK_FWD ? PACK_WINO_FWD : PACK_WINO_DGRAD), dst, b != NULL,
-                 accum, kind == PACK_FWD);
+        wino_run(k->label, &in, conv_packed(k->w, k->b, k->d, fwd ? PACK_WINO_FWD : PACK_WINO_DGRAD), dst, k->b != NULL,
+                 accum, fwd);
     conv_done(&in);
     return can;
 }
 
-/* The same for layers of side 2 and stride 2. */
-static bool two(const pv_tape *t, const char *label, pv_tensor *src, pv_tensor *w, pv_tensor *b, pv_tensor *dst,
-                const struct conv_desc *d, bool upward, enum conv_pack_kind kind, bool accum)
+static bool by_two(const struct walk *k, pv_tensor *dst, bool accum)
 {
     struct conv_in in;
-    if (!two_kind(upward ? dst : src, upward ? src : dst, d) || !choose(t, "two", true) || !conv_read(src, true, &in))
+    if (!conv_read(k->src, true, &in))
         return false;
-    bool done = two_run(label, &in, conv_packed(w, b, d, kind), dst, d, upward, b != NULL, accum, kind == PACK_FWD);
+    bool done = two_run(k->label, &in, conv_packed(k->w, k->b, k->d, k->kind), dst, k->d, k->upward, k->b != NULL, accum,
+                        k->kind == PACK_FWD);
     conv_done(&in);
     return done;
 }
 
-/* The references and kernels see fine and coarse sides: */
-static void down(const pv_tape *t, const char *label, pv_tensor *fine, pv_tensor *w, pv_tensor *b, pv_tensor *coarse,
-                 const struct conv_desc *d, enum conv_pack_kind kind, bool accum)
+static void by_reference(const struct walk *k, pv_tensor *dst, bool accum)
 {
-    if (!coarse || wino(t, label, fine, w, b, coarse, d, kind, accum) ||
-        two(t, label, fine, w, b, coarse, d, false, kind, accum) || !pv_tensor_pin(fine))
-        return;
-    if (pv_is_ref(fine))
-        ref_conv_down(pv_ref_data(fine), pv_ref_data(w), b ? pv_ref_data(b) : NULL, pv_ref_data(coarse),
-                      fine->h.n, fine->h.c, coarse->h.c, fine->h.s, coarse->h.s, d, accum);
+    const pv_tensor *fine = k->upward ? dst : k->src, *coarse = k->upward ? k->src : dst;
+    const double *bias = k->b ? pv_ref_data(k->b) : NULL;
+    if (k->upward)
+        ref_conv_up(pv_ref_data(coarse), pv_ref_data(k->w), bias, pv_ref_data(fine), fine->h.n, fine->h.c, coarse->h.c,
+                    fine->h.s, coarse->h.s, k->d, accum);
     else
-        conv_run_down(label, fine, conv_packed(w, b, d, kind), coarse, d, b != NULL, accum);
-    pv_tensor_unpin(fine);
+        ref_conv_down(pv_ref_data(fine), pv_ref_data(k->w), bias, pv_ref_data(coarse), fine->h.n, fine->h.c,
+                      coarse->h.c, fine->h.s, coarse->h.s, k->d, accum);
 }
 
-static void up(const pv_tape *t, const char *label, pv_tensor *coarse, pv_tensor *w, pv_tensor *b, pv_tensor *fine,
-               const struct conv_desc *d, enum conv_pack_kind kind, bool accum)
+static bool by_direct(const struct walk *k, pv_tensor *dst, bool accum)
 {
-    if (!fine || wino(t, label, coarse, w, b, fine, d, kind, accum) ||
-        two(t, label, coarse, w, b, fine, d, true, kind, accum) || !pv_tensor_pin(coarse))
-        return;
-    if (pv_is_ref(fine)) {
-        ref_conv_up(pv_ref_data(coarse), pv_ref_data(w), b ? pv_ref_data(b) : NULL, pv_ref_data(fine),
-                    fine->h.n, fine->h.c, coarse->h.c, fine->h.s, coarse->h.s, d, accum);
-    } else if (d->stride == 1) {
-        struct conv_desc flipped = *d;      /* taps reversed by the packing: pad becomes k - 1 - pad */
-        for (int i = 0; i < 3; i++)
-            flipped.pad[i] = d->k[i] - 1 - d->pad[i];
-        conv_run_down(label, coarse, conv_packed(w, b, d, kind), fine, &flipped, b != NULL, accum);
+    if (!pv_tensor_pin(k->src))
+        return false;
+    pv_tensor *packed = pv_is_ref(dst) ? NULL : conv_packed(k->w, k->b, k->d, k->kind);
+    if (pv_is_ref(dst)) {
+        by_reference(k, dst, accum);
+    } else if (k->upward && k->d->stride > 1) {
+        conv_run_up(k->label, k->src, packed, dst, k->d, k->b != NULL, accum);
     } else {
-        conv_run_up(label, coarse, conv_packed(w, b, d, kind), fine, d, b != NULL, accum);
+        struct conv_desc d = *k->d;
+        for (int i = 0; i < 3 && k->upward; i++)        /* taps reversed by the packing: pad becomes k - 1 - pad */
+            d.pad[i] = d.k[i] - 1 - d.pad[i];
+        conv_run_down(k->label, k->src, packed, dst, &d, k->b != NULL, accum);
     }
-    pv_tensor_unpin(coarse);
+    pv_tensor_unpin(k->src);
+    return true;
 }
 
-/* False: not done. */
-static bool wino_weight_grads(pv_tape *t, const char *label, pv_tensor *x, pv_tensor *dy, pv_tensor *dw, bool accum,
-                              pv_tensor *db, bool accum_bias, const struct conv_desc *d)
+static bool walk_by(const char *impl, const struct walk *k, pv_tensor *dst, bool accum)
+{
+    return pv_streq(impl, "wino") ? by_wino(k, dst, accum) : pv_streq(impl, "two") ? by_two(k, dst, accum)
+                                                                                   : by_direct(k, dst, accum);
+}
+
+/* ---- which implementation ---- */
+
+enum { MOST_IMPL = 3 };
+
+/* Names of what exists for a layer, the default first. Its last resort, "direct", takes every shape. */
+static int implementations(const pv_tape *t, const pv_tensor *fine, const pv_tensor *coarse, const pv_tensor *src,
+                           const pv_tensor *dst, const struct conv_desc *d, const char *list[MOST_IMPL])
+{
+    bool can_wino = wino_kind(src, d), can_two = two_kind(fine, coarse, d);
+    int n = 0;
+    if (t->force_impl) {
+        if ((can_wino && pv_streq(t->force_impl, "wino")) || (can_two && pv_streq(t->force_impl, "two")))
+            list[n++] = t->force_impl;
+        list[n++] = "direct";
+        return n;
+    }
+    if (can_two)
+        list[n++] = "two";
+    if (can_wino && wino_gains(src, dst))
+        list[n++] = "wino";
+    list[n++] = "direct";
+    if (can_wino && !wino_gains(src, dst))
+        list[n++] = "wino";
+    return n;
+}
+
+/* What a choice depends on: the op, its layer, the input's size. */
+static void name_case(char key[128], const char *label, const struct conv_desc *d, const pv_tensor *x, int out)
+{
+    snprintf(key, 128, "%s k%dx%dx%d/%d %dx%dx%dx%dx%d > %d", label, d->k[0], d->k[1], d->k[2], d->stride, x->h.n, x->h.c,
+             x->h.s[0], x->h.s[1], x->h.s[2], out);
+}
+
+/* Trial runs find the input as it was, and pack weights as every training step does. */
+struct trial { const struct walk *k; const char *const *list; bool had; };
+
+static bool try_walk(void *user, int i, pv_tensor *const *out)
+{
+    const struct trial *y = user;
+    if (y->k->t->recording)
+        conv_forget_packed(y->k->w);
+    bool done = walk_by(y->list[i], y->k, out[0], false);
+    if (!y->had)
+        pv_tensor_forget(y->k->src);
+    return done;
+}
+
+static void walk(const struct walk *k)
+{
+    if (!k->dst || pv_dev_failed(k->dst->dev))
+        return;
+    const char *list[MOST_IMPL], *pick;
+    int n = implementations(k->t, k->upward ? k->dst : k->src, k->upward ? k->src : k->dst, k->src, k->dst, k->d, list);
+    pick = list[0];
+    if (k->t->tune && !k->t->force_impl && n > 1) {
+        char key[128];
+        name_case(key, k->label, k->d, k->src, k->dst->h.c);
+        struct trial y = {k, list, k->src->buf != NULL};
+        pick = pv_tune_choose(k->t->tune, &(struct pv_tune_case){.key = key, .impl = list, .num = n, .run = try_walk,
+                                                                 .user = &y, .like = {k->dst}});
+    }
+    bool done = walk_by(pick, k, k->dst, k->accum);
+    for (int i = 0; i < n && !done; i++)
+        done = !pv_streq(list[i], pick) && walk_by(list[i], k, k->dst, k->accum);
+}
+
+/* ---- weight gradients ---- */
+
+struct grads {
+    pv_tape *t;
+    const char *label;
+    const struct conv_desc *d;
+    pv_tensor *fine, *coarse, *out;     /* out: of the two the one whose sum is the bias's gradient */
+    pv_tensor *dw, *db;                 /* wanted gradients; NULL: not */
+    bool accum, accum_bias;
+};
+
+static bool grads_by_wino(const struct grads *g)
 {
     struct conv_in in;
-    if (!dw || !wino_kind(x, d) || !choose(t, "wino", wino_gains(x, dy)) || !conv_read(x, true, &in))
+    if (!g->dw || !conv_read(g->fine, true, &in))
         return false;
-    bool can = wino_can_wgrad(in.t, dy, dw);
+    bool can = wino_can_wgrad(in.t, g->coarse, g->dw);
     if (can)
-        wino_run_wgrad(label, &in, dy, dw, accum, db, accum_bias);
+        wino_run_wgrad(g->label, &in, g->coarse, g->dw, g->accum, g->db, g->accum_bias);
     conv_done(&in);
     return can;
 }
 
-static bool two_weight_grads(pv_tape *t, const char *label, pv_tensor *fine, pv_tensor *coarse, pv_tensor *dw,
-                             bool accum, pv_tensor *db, bool accum_bias, const struct conv_desc *d)
+static bool grads_by_two(const struct grads *g)
 {
     struct conv_in f, c;
-    if (!dw || !two_kind(fine, coarse, d) || !choose(t, "two", true))
-        return false;
     bool done = false;
-    if (conv_read(fine, true, &f)) {
-        if (conv_read(coarse, true, &c)) {
-            done = two_run_wgrad(label, &f, &c, dw, d, accum, db, accum_bias);
+    if (g->dw && conv_read(g->fine, true, &f)) {
+        if (conv_read(g->coarse, true, &c)) {
+            done = two_run_wgrad(g->label, &f, &c, g->dw, g->d, g->accum, g->db, g->accum_bias);
             conv_done(&c);
         }
         conv_done(&f);
@@ -136,30 +215,69 @@ static bool two_weight_grads(pv_tape *t, const char *label, pv_tensor *fine, pv_
     return done;
 }
 
-static void weight_grads(pv_tape *t, const char *label, struct pv_node *n, pv_tensor *fine, pv_tensor *coarse,
-                         pv_tensor *out, const struct conv_desc *d)
+static bool grads_by_direct(const struct grads *g)
 {
-    bool accum, accum_bias;
-    pv_tensor *dw = pv_grad_slot(t, n->in[1], &accum);
-    pv_tensor *db = n->num_in > 2 ? pv_grad_slot(t, n->in[2], &accum_bias) : NULL;
-    if ((out == coarse && wino_weight_grads(t, label, fine, coarse, dw, accum, db, accum_bias, d)) ||
-        two_weight_grads(t, label, fine, coarse, dw, accum, db, accum_bias, d))
-        return;
-    if (dw && pv_tensor_pin(fine)) {
+    pv_tensor *fine = g->fine, *coarse = g->coarse, *out = g->out;
+    if (g->dw && pv_tensor_pin(fine)) {
         if (pv_tensor_pin(coarse)) {
-            if (pv_is_ref(dw))
-                ref_conv_wgrad(pv_ref_data(fine), pv_ref_data(coarse), pv_ref_data(dw), fine->h.n, fine->h.c,
-                               coarse->h.c, fine->h.s, coarse->h.s, d, accum);
+            if (pv_is_ref(g->dw))
+                ref_conv_wgrad(pv_ref_data(fine), pv_ref_data(coarse), pv_ref_data(g->dw), fine->h.n, fine->h.c,
+                               coarse->h.c, fine->h.s, coarse->h.s, g->d, g->accum);
             else
-                conv_run_wgrad(label, fine, coarse, dw, d, accum);
+                conv_run_wgrad(g->label, fine, coarse, g->dw, g->d, g->accum);
             pv_tensor_unpin(coarse);
         }
         pv_tensor_unpin(fine);
     }
-    if (db && pv_is_ref(db))
-        ref_chan_sum(pv_ref_data(out), pv_ref_data(db), out->h.n, out->h.c, pv_voxels(&out->h), accum_bias);
-    else if (db)
-        conv_run_chan_sum(label, out, db, accum_bias);
+    if (g->db && pv_is_ref(g->db))
+        ref_chan_sum(pv_ref_data(out), pv_ref_data(g->db), out->h.n, out->h.c, pv_voxels(&out->h), g->accum_bias);
+    else if (g->db)
+        conv_run_chan_sum(g->label, out, g->db, g->accum_bias);
+    return true;
+}
+
+static bool grads_by(const char *impl, const struct grads *g)
+{
+    return pv_streq(impl, "wino") ? grads_by_wino(g) : pv_streq(impl, "two") ? grads_by_two(g) : grads_by_direct(g);
+}
+
+struct grads_trial { const struct grads *g; const char *const *list; bool had_fine, had_coarse; };
+
+static bool try_grads(void *user, int i, pv_tensor *const *out)
+{
+    const struct grads_trial *y = user;
+    struct grads g = *y->g;
+    g.dw = out[0];
+    g.db = out[1];
+    g.accum = g.accum_bias = false;
+    bool done = grads_by(y->list[i], &g);
+    if (!y->had_fine)
+        pv_tensor_forget(g.fine);
+    if (!y->had_coarse)
+        pv_tensor_forget(g.coarse);
+    return done;
+}
+
+static void weight_grads(pv_tape *t, const char *label, struct pv_node *n, pv_tensor *fine, pv_tensor *coarse,
+                         pv_tensor *out, const struct conv_desc *d)
+{
+    struct grads g = {.t = t, .label = label, .d = d, .fine = fine, .coarse = coarse, .out = out};
+    g.dw = pv_grad_slot(t, n->in[1], &g.accum);
+    g.db = n->num_in > 2 ? pv_grad_slot(t, n->in[2], &g.accum_bias) : NULL;
+    const char *list[MOST_IMPL] = {"direct"}, *pick;
+    int num = fine->h.layout == PV_BLOCKED && coarse->h.layout == PV_BLOCKED
+                  ? implementations(t, fine, coarse, fine, coarse, d, list) : 1;
+    pick = list[0];
+    if (t->tune && !t->force_impl && num > 1 && g.dw) {
+        char key[128];
+        name_case(key, label, d, fine, coarse->h.c);
+        struct grads_trial y = {&g, list, fine->buf != NULL, coarse->buf != NULL};
+        pick = pv_tune_choose(t->tune, &(struct pv_tune_case){.key = key, .impl = list, .num = num, .run = try_grads,
+                                                              .user = &y, .like = {g.dw, g.db}});
+    }
+    bool done = grads_by(pick, &g);
+    for (int i = 0; i < num && !done; i++)
+        done = !pv_streq(list[i], pick) && grads_by(list[i], &g);
 }
 
 static void conv_backward(pv_tape *t, struct pv_node *n)
@@ -168,10 +286,8 @@ static void conv_backward(pv_tape *t, struct pv_node *n)
     pv_tensor *x = n->in[0], *w = n->in[1], *dy = pv_out_grad(n, 0);
     bool accum;
     pv_tensor *dx = pv_grad_slot(t, x, &accum);
-    if (dx && d.up)
-        down(t, "conv_up bwd data", dy, w, NULL, dx, &d, PACK_DGRAD, accum);
-    else if (dx)
-        up(t, "conv bwd data", dy, w, NULL, dx, &d, PACK_DGRAD, accum);
+    walk(&(struct walk){t, d.up ? "conv_up bwd data" : "conv bwd data", &d, dy, w, NULL, dx, !d.up, dx && accum,
+                        PACK_DGRAD});
     if (d.up)
         weight_grads(t, "conv_up bwd weight", n, dy, x, dy, &d);
     else
@@ -255,7 +371,7 @@ pv_tensor *pv_conv(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int co,
     }
     pv_tensor *y = pv_tensor_new(t->dev, pv_blocked(d.dims, x->h.n, co, s), PV_F32);
     if (y)
-        down(t, "conv fwd", x, w, b, y, &d, PACK_FWD, false);
+        walk(&(struct walk){t, "conv fwd", &d, x, w, b, y, false, false, PACK_FWD});
     record(t, "conv", conv_backward, x, w, b, y, &d);
     return y;
 }
@@ -273,7 +389,7 @@ pv_tensor *pv_conv_up(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int 
     int s[3] = {x->h.s[0] * (d.dims == 2 ? 1 : 2), x->h.s[1] * 2, x->h.s[2] * 2};
     pv_tensor *y = pv_tensor_new(t->dev, pv_blocked(d.dims, x->h.n, co, s), PV_F32);
     if (y)
-        up(t, "conv_up fwd", x, w, b, y, &d, PACK_FWD, false);
+        walk(&(struct walk){t, "conv_up fwd", &d, x, w, b, y, true, false, PACK_FWD});
     record(t, "conv_up", conv_backward, x, w, b, y, &d);
     return y;
 }

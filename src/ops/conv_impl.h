@@ -22,6 +22,9 @@ enum conv_pack_kind { PACK_FWD, PACK_DGRAD, PACK_STEM, PACK_WINO_FWD, PACK_WINO_
 /* Packed copy of w (and b) for the kernels; borrowed, cached on w while its version holds. */
 pv_tensor *conv_packed(pv_tensor *w, pv_tensor *b, const struct conv_desc *d, enum conv_pack_kind kind);
 
+/* They are packed again at the next use. */
+void conv_forget_packed(pv_tensor *w);
+
 /* coarse (+)= gather from fine over `nin` channels; weights as packed. */
 void conv_run_down(const char *label, pv_tensor *fine, pv_tensor *packed, pv_tensor *coarse,
                    const struct conv_desc *d, bool bias, bool accum);

@@ -125,6 +125,12 @@ pv_tensor *conv_packed(pv_tensor *w, pv_tensor *b, const struct conv_desc *d, en
     return p->data;
 }
 
+void conv_forget_packed(pv_tensor *w)
+{
+    for (struct pv_packed *p = w->packed; p; p = p->next)
+        p->version = UINT64_MAX;
+}
+
 /* ---- forward in both directions ---- */
 
 /* What one launch covers; the same loop serves conv_fwd (x, y, z at dst) and conv_up (fx at dst). */

@@ -32,6 +32,7 @@ struct pv_tape {
     uint32_t layer;             /* counts layers with random numbers within a pass */
     int first_sample;           /* global number of the first sample (data parallel) */
     const char *force_impl;     /* name of the implementation that ops must use, NULL = first that fits */
+    struct pv_tune *tune;       /* measured choices (ops/tune.h), NULL: each op's default; borrowed */
     struct pv_node *last;
     int num_nodes;
 };

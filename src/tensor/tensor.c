@@ -228,9 +228,18 @@ void pv_tensor_unpin(pv_tensor *t)
     give_up(t);
 }
 
+void pv_tensor_forget(pv_tensor *t)
+{
+    if (t && t->remake && t->buf && t->pins == 0)
+        pv_buf_put(&t->buf);
+}
+
 void pv_tensor_set_stats(pv_tensor *t, pv_tensor *part, const int unit[3])
 {
-    t->stats = pv_new(struct pv_stats);
+    if (t->stats)
+        pv_tensor_put(&t->stats->part);
+    else
+        t->stats = pv_new(struct pv_stats);
     t->stats->part = part;
     memcpy(t->stats->unit, unit, sizeof t->stats->unit);
 }

@@ -102,6 +102,7 @@ pv_tensor *pv_tensor_save(pv_tensor *t);
 void pv_tensor_unsave(pv_tensor **t);
 bool pv_tensor_pin(pv_tensor *t);                       /* memory is there until unpin; false: device failed */
 void pv_tensor_unpin(pv_tensor *t);
+void pv_tensor_forget(pv_tensor *t);                    /* gives memory up that can be made again; NULL safe */
 /* Takes over the reference `part`. */
 void pv_tensor_set_stats(pv_tensor *t, pv_tensor *part, const int unit[3]);
 /* Takes over `r` (made with pv_new; its inputs are references the remake owns). */

@@ -217,7 +217,7 @@ bool pv_config_check(const pv_json *c, const char *name)
         {"net.init", {"default", "kaiming", "kaiming_conv", "xavier_conv"}}, {"data.orient", {"file", "ras"}},
         {"eval.units", {"voxel", "mm"}}, {"eval.empty", {"medpy", "strict", "nan"}},
         {"data.annotation", {"dense", "cross", "sparse"}}, {"active.first", {"random", "list"}},
-        {"active.strategy", {"entropy", "random"}}};
+        {"active.strategy", {"entropy", "random"}}, {"tuning.mode", {"off", "on", "again"}}};
     for (size_t i = 0; ok && i < PV_COUNT(choices); i++) {
         const pv_json *j = pv_json_path(c, choices[i].key);
         const char *v = pv_json_string_value(j);
@@ -256,6 +256,11 @@ static bool apply_options(pv_json *c, const struct pv_config_args *a)
         pv_json_set_str(c, "init", a->init);
     if (a->net)
         pv_json_path_set(c, "net.name", a->net);
+    if (a->tune) {
+        char *text = pv_asprintf("\"%s\"", a->tune);       /* "on" is no JSON word, but stays what was typed */
+        pv_json_path_set(c, "tuning.mode", text);
+        pv_free(text);
+    }
     if (a->labeled >= 0)
         pv_json_set_num(pv_json_get(c, "data"), "labeled", (double)a->labeled);
     if (a->iters >= 0)

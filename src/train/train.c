@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ops/tune.h"
 #include "platform/platform.h"
 #include "pv_config.h"
 #include "train/active.h"
@@ -47,6 +48,7 @@ struct pv_trainer {
     int64_t last_saved;         /* steps in the checkpoint that --resume would take, -1: there is none */
     int64_t finished;           /* steps of this session whose logs were read */
     struct mark mark[2];
+    int choices;                /* of kernels, in config.json */
     pv_filelock *lock;          /* of the run folder */
     bool diverged, pending;     /* pending: validation was interrupted and is still to be done */
 };
@@ -334,6 +336,14 @@ static bool prepare_folder(pv_trainer *t)
     return ok;
 }
 
+static bool save_config(const pv_trainer *t)
+{
+    char *path = in_run(t, "config.json");
+    bool ok = pv_json_write(path, t->config);
+    pv_free(path);
+    return ok;
+}
+
 static bool write_config(pv_trainer *t)
 {
     const struct pv_dev_info *d = pv_dev_get_info(t->a.dev);
@@ -354,10 +364,8 @@ static bool write_config(pv_trainer *t)
             else
                 pv_json_set_num(mo, o->name, o->def);
         }
-    char *path = in_run(t, "config.json");
-    bool ok = pv_json_write(path, t->config);
-    pv_free(path);
-    return ok;
+    t->choices = pv_tune_count(t->run->tune);
+    return save_config(t);
 }
 
 static bool start_from(pv_trainer *t)
@@ -542,12 +550,28 @@ static enum pv_train_state finish(pv_trainer *t)
     return ok ? PV_TRAIN_DONE : PV_TRAIN_FAILED;
 }
 
+/* New choices of kernels into the configuration, so that a run that goes on makes the same, and to disk. */
+static bool keep_choices(pv_trainer *t)
+{
+    const struct pv_tune *tune = t->run->tune;
+    if (pv_tune_count(tune) == t->choices)
+        return true;
+    t->choices = pv_tune_count(tune);
+    pv_json *was = pv_json_get(t->config, "tuning"), *now = pv_tune_json(tune);
+    pv_json_set_str(now, "mode", pv_json_str(was, "mode", "on"));
+    pv_json_set(t->config, "tuning", now);
+    pv_tune_store(t->run->tune);
+    pv_info("kernels of %d layers by measurement (%.1f s so far), see \"tuning\" in config.json", t->choices,
+            pv_tune_seconds(tune));
+    return save_config(t);
+}
+
 /* What is due after a step: validation, the end, a checkpoint. */
 static enum pv_train_state settle(pv_trainer *t, bool ok)
 {
     int64_t iters = t->run->iters;
     bool late = t->pending;     /* its checkpoint asks for the validation */
-    ok = ok && validate(t);
+    ok = ok && validate(t) && keep_choices(t);
     bool stop = pv_stop_requested() || (t->a.on_step && !t->a.on_step(t->a.user, t->done, iters));
     bool enough = t->a.stop_after > 0 && t->done >= t->a.stop_after;
     if (ok && t->done >= iters && !t->pending)
