@@ -71,8 +71,8 @@ void pv_dev_flush(pv_dev *dev);                 /* start queued work */
 bool pv_dev_finish(pv_dev *dev);                /* waits for all work; false if the device has failed */
 void pv_dev_cache_save(pv_dev *dev);            /* writes newly built programs to the disk cache; waits */
 
-/* A small text kept on disk beside the programs by device, driver, class, limits, version and kernels. Load: pv_free it;
- * NULL: there is none. Failing to store warns. */
+/* A small text kept on disk beside the programs by device, driver, class, limits, version and kernels. Load: pv_free
+ * it; NULL: there is none. Failing to store warns. */
 char *pv_dev_notes_load(const pv_dev *dev, const char *name);
 void pv_dev_notes_store(const pv_dev *dev, const char *name, const char *text);
 

@@ -85,7 +85,7 @@ struct pv_run {
     const struct pv_method *method;
     pv_dev *dev;
     pv_tape *tape;
-    struct pv_tune *tune;       /* measured choices of implementations, NULL: defaults ("tuning" of the configuration) */
+    struct pv_tune *tune;       /* measured choices of kernels ("tuning" of the configuration), NULL: defaults */
     pv_json *config;            /* borrowed: the resolved configuration */
     struct pv_net_config net;   /* of the configuration, for pv_run_add_net */
     bool inference;             /* no optimisers, no gradients */

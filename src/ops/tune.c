@@ -123,7 +123,8 @@ static bool difference(pv_tensor *a, pv_tensor *b, double *diff, double *size)
     bool ok = true;
     for (int i = 0; i < (all > piece ? PIECES : 1) && ok; i++) {
         size_t at = (all - piece) / (PIECES - 1) * (size_t)i;
-        ok = pv_buf_read(a->buf, (a->off + at) * 4, x, piece * 4) && pv_buf_read(b->buf, (b->off + at) * 4, y, piece * 4);
+        ok = pv_buf_read(a->buf, (a->off + at) * 4, x, piece * 4) &&
+             pv_buf_read(b->buf, (b->off + at) * 4, y, piece * 4);
         for (size_t k = 0; k < piece && ok; k++) {
             d2 += ((double)x[k] - y[k]) * ((double)x[k] - y[k]);
             s2 += (double)y[k] * y[k];
@@ -147,8 +148,8 @@ static bool agrees(const struct pv_tune_case *c, int i, const struct pair *p, in
         bool ok = difference(p->t[k], base->t[k], &d, &s);
         size = s > size ? s : size;
         if (!ok || d > agreement * size) {
-            pv_warn("%s: '%s' is not used, its result differs from that of '%s' by %.1e of its size; please report this "
-                    "together with the output of protovox selftest", c->key, c->impl[i], c->impl[first], d / size);
+            pv_warn("%s: '%s' is not used, its result differs from that of '%s' by %.1e of its size; please report "
+                    "this together with the output of protovox selftest", c->key, c->impl[i], c->impl[first], d / size);
             return false;
         }
     }

@@ -181,7 +181,8 @@ static pv_tune *all_are(pv_dev *dev, const pv_tune *t, const char *name)
 static void convolutions(pv_dev *dev)
 {
     pv_tune *t = pv_tune_new(dev, PV_TUNE_AGAIN);
-    struct result measuring = network(dev, t, NULL), later = network(dev, t, NULL), direct = network(dev, NULL, "direct");
+    struct result measuring = network(dev, t, NULL), later = network(dev, t, NULL);
+    struct result direct = network(dev, NULL, "direct");
     pv_tune *forced = all_are(dev, t, "direct");
     struct result by_table = network(dev, forced, NULL);
     bool several = pv_dev_get_info(dev)->cls == PV_FAT;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Training with measured kernels: the choices stand in config.json, a run that goes on makes the same ones and ends with
-the bits of one that was never stopped, and nothing is measured twice.
+"""Training with measured kernels: the choices stand in config.json, a run that goes on makes the same ones and ends
+with the bits of one that was never stopped, and nothing is measured twice.
     tune.py PROTOVOX PHANTOMS DEVICE"""
 import glob
 import json
@@ -13,8 +13,9 @@ N = 6
 
 
 def train(out, *more):
-    return ['train', '--data', 'data', '--out', out, '--method', 'sup', '--preset', 'tiny', '--labeled', 2, '--iters', N,
-            '--patch', '32x32x16', '--set', 'net.filters=16', 'data.prep=none', f'train.reference_iters={N}'] + list(more)
+    return ['train', '--data', 'data', '--out', out, '--method', 'sup', '--preset', 'tiny', '--labeled', 2,
+            '--iters', N, '--patch', '32x32x16', '--set', 'net.filters=16', 'data.prep=none',
+            f'train.reference_iters={N}'] + list(more)
 
 
 def tuning(out):
@@ -60,7 +61,8 @@ def goes_on():
     json.dump(config, open('edited/config.json', 'w'))
     run('train', '--data', 'data', '--out', 'edited', '--resume', '--stop-after', 2)
     assert tuning('edited')['choices'][key] == 'direct'
-    refuses(2, 'tuning.mode is "on" there', args=['train', '--data', 'data', '--out', 'edited', '--resume', '--tune', 'off'])
+    refuses(2, 'tuning.mode is "on" there',
+            args=['train', '--data', 'data', '--out', 'edited', '--resume', '--tune', 'off'])
 
 
 def predicts():
