@@ -20,7 +20,7 @@ struct slot {
 struct pv_loader {
     struct pv_loader_params p;
     struct pv_sampler sampler;
-    int *labeled, *unlabeled, n, num_slots, num_threads;
+    int *labeled, *unlabeled, *labeled_slices, *unlabeled_slices, n, num_slots, num_threads;
     size_t voxels, image_len;   /* of a sample: voxels, and voxels times channels */
     struct slot *slots;
     pv_thread **threads;
@@ -38,42 +38,70 @@ static struct slot *slot_of(struct pv_loader *l, uint64_t batch)
     return &l->slots[batch % (uint64_t)l->num_slots];
 }
 
-/* Item of the store for one place of the batch, and whether its label is shown. */
-static int choose(const struct pv_loader *l, uint64_t number, int place, bool *show)
+/* Item of the store for one place of the batch, its slice (-1: all), and whether its label is shown. */
+static int choose(const struct pv_loader *l, uint64_t number, int place, bool *show, int *slice)
 {
     int *chosen = pv_array(int, l->n), item;
     pv_sampler_batch(&l->sampler, number, chosen, chosen + l->p.labeled_bs);
     bool labeled = place < l->p.labeled_bs;
     item = labeled ? l->labeled[chosen[place]] : l->unlabeled[chosen[place]];
+    const int *slices = labeled ? l->labeled_slices : l->unlabeled_slices;
+    *slice = slices ? slices[chosen[place]] : -1;
     *show = labeled || l->p.reveal;
     pv_free(chosen);
     return item;
+}
+
+/* What a sample shows of its volume: a patch, or a slice. */
+static void cut_image(const struct pv_loader *l, const struct pv_sample *m, const struct pv_volume *v, float *out)
+{
+    const size_t slice = (size_t)v->size[1] * (size_t)v->size[2];
+    for (int c = 0; c < v->channels; c++, out += l->voxels) {
+        const float *image = v->image + (size_t)c * pv_volume_voxels(v);
+        if (m->slice < 0)
+            pv_aug_f32(&m->aug, v->size, image, 0, out);
+        else
+            pv_slice_f32(&m->turned, v->size + 1, image + (size_t)m->slice * slice, 0, out);
+    }
+}
+
+static void cut_label(const struct pv_loader *l, const struct pv_sample *m, const struct pv_volume *v, int32_t *out)
+{
+    const size_t slice = (size_t)v->size[1] * (size_t)v->size[2];
+    if (m->slice < 0)
+        pv_aug_label(&m->aug, v->size, v->label, l->p.pad_label, out);
+    else
+        pv_slice_label(&m->turned, v->size + 1, v->label + (size_t)m->slice * slice, l->p.pad_label, out);
 }
 
 static bool make_sample(struct pv_loader *l, struct slot *slot, uint64_t step, int place)
 {
     uint64_t rank = (uint64_t)l->p.rank, ranks = (uint64_t)l->p.ranks;
     bool show;
-    int item = choose(l, step * ranks + rank, place, &show);
-    const struct pv_volume *v = pv_store_get(l->p.store, item, &l->stop);
+    struct pv_sample m = {0};
+    m.item = choose(l, step * ranks + rank, place, &show, &m.slice);
+    const struct pv_volume *v = pv_store_get(l->p.store, m.item, &l->stop);
     if (!v)
         return false;
     uint64_t global = rank * (uint64_t)l->n + (uint64_t)place;
-    struct pv_aug a = pv_aug_draw(&l->p.aug, v->size, l->p.seed, step, global);
-    float *image = slot->image + (size_t)place * l->image_len;
-    int32_t *label = slot->label + (size_t)place * l->voxels;
-    for (int c = 0; c < v->channels; c++)
-        pv_aug_f32(&a, v->size, v->image + (size_t)c * pv_volume_voxels(v), 0, image + (size_t)c * l->voxels);
-    bool ok = true;
-    if (show && !v->label)
-        ok = pv_fail(PV_FAULT_INTERNAL, "the store was not asked for the label of a labelled volume");
-    else if (show)
-        pv_aug_label(&a, v->size, v->label, l->p.pad_label, label);
+    if (m.slice < 0)
+        m.aug = pv_aug_draw(&l->p.aug, v->size, l->p.seed, step, global);
     else
-        for (size_t i = 0; i < l->voxels; i++)
-            label[i] = PV_LABEL_IGNORE;
-    pv_store_put(l->p.store, item);
-    slot->samples[place] = (struct pv_sample){.item = item, .aug = a};
+        m.turned = pv_slice_draw(&l->p.flat, l->p.seed, step, global);
+    int32_t *label = slot->label + (size_t)place * l->voxels;
+    bool ok = true;
+    if (m.slice >= v->size[0])
+        ok = pv_fail(PV_FAULT_INTERNAL, "a stack of %d slices was asked for slice %d", v->size[0], m.slice);
+    else if (show && !v->label)
+        ok = pv_fail(PV_FAULT_INTERNAL, "the store was not asked for the label of a labelled volume");
+    if (ok)
+        cut_image(l, &m, v, slot->image + (size_t)place * l->image_len);
+    if (ok && show)
+        cut_label(l, &m, v, label);
+    for (size_t i = 0; !show && i < l->voxels; i++)
+        label[i] = PV_LABEL_IGNORE;
+    pv_store_put(l->p.store, m.item);
+    slot->samples[place] = m;
     return ok;
 }
 
@@ -140,6 +168,8 @@ pv_loader *pv_loader_start(const struct pv_loader_params *p)
     l->p.ranks = pv_max(p->ranks, 1);
     l->labeled = copy_ints(p->labeled, p->num_labeled);
     l->unlabeled = copy_ints(p->unlabeled, p->num_unlabeled);
+    l->labeled_slices = p->labeled_slices ? copy_ints(p->labeled_slices, p->num_labeled) : NULL;
+    l->unlabeled_slices = p->unlabeled_slices ? copy_ints(p->unlabeled_slices, p->num_unlabeled) : NULL;
     l->n = p->labeled_bs + p->unlabeled_bs;
     l->num_slots = (p->depth > 0 ? p->depth : 3) + 1;
     l->num_threads = p->threads > 0 ? p->threads : pv_cpu_count();
@@ -224,6 +254,8 @@ void pv_loader_stop(pv_loader **out)
     pv_free(l->threads);
     pv_free(l->labeled);
     pv_free(l->unlabeled);
+    pv_free(l->labeled_slices);
+    pv_free(l->unlabeled_slices);
     pv_cond_free(&l->changed);
     pv_mutex_free(&l->m);
     pv_free(l);

@@ -8,11 +8,16 @@
 #include <stdint.h>
 
 #include "data/augment.h"
+#include "data/slices.h"
 #include "data/store.h"
 
 struct pv_loader_params {
     pv_store *store;                    /* kept; must outlive the loader */
     const int *labeled, *unlabeled;     /* items of the store; copied */
+    /* Slices in 2D: sample i of each kind is slice labeled_slices[i] of item labeled[i], and `flat` is used in place of
+     * aug. Copied; NULL: volumes. */
+    const int *labeled_slices, *unlabeled_slices;
+    struct pv_slice_params flat;
     int num_labeled, num_unlabeled;
     int labeled_bs, unlabeled_bs;
     bool replacement;
@@ -31,6 +36,8 @@ struct pv_loader_params {
 struct pv_sample {
     int item;                           /* of the store */
     struct pv_aug aug;                  /* what was drawn: turn, mirror, place */
+    int slice;                          /* -1: the item is not a stack of slices */
+    struct pv_slice_aug turned;         /* of a slice */
 };
 
 /* Samples 0 .. n_labeled - 1 are labelled, the n_unlabeled others not. */

@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "data/file.h"
+#include "data/slices.h"
 
 const struct pv_prep pv_preps[] = {
     {.name = "none", .about = "as it is"},
@@ -22,7 +23,8 @@ const struct pv_prep pv_preps[] = {
      .hi_part = 0.999, .norm = PV_SCALING_ZSCORE_ABOVE_0},
     {.name = "brats19-minmax", .about = "brain box, clipped at 99.9 %, to [0, 1]", .crop = PV_CROP_NONZERO,
      .hi_part = 0.999, .norm = PV_SCALING_MINMAX},
-    {.name = "acdc", .about = "to [0, 1]", .norm = PV_SCALING_MINMAX},
+    {.name = "acdc", .about = "slices, to [0, 1]", .norm = PV_SCALING_MINMAX, .slices = true},
+    {.name = "slices", .about = "slices, mean 0, deviation 1", .norm = PV_SCALING_ZSCORE, .slices = true},
     {.name = "ian", .about = "clipped to 0.5 .. 99.5 %, z-score", .lo_part = 0.005, .hi_part = 0.995,
      .norm = PV_SCALING_ZSCORE},
     {.name = NULL},
@@ -408,7 +410,10 @@ bool pv_prep_finish(const struct pv_prep *p, const char *what, char *const *chan
         for (int a = 0; a < 3; a++)
             map->step[a] *= 2;
     }
-    return true;
+    if (!p->slices)
+        return true;
+    map->slice_axis = pv_slice_axis(v->size);
+    return pv_slices_first(what, map->slice_axis, v);
 }
 
 bool pv_prep_apply(const struct pv_prep *p, const char *what, char *const *channel_names,
@@ -425,5 +430,10 @@ void pv_prep_size(const struct pv_prep *p, const int size[3], const double spaci
         out[a] = p->spacing > 0 ? pv_max(resampled_side(size[a], spacing[a], p->spacing), 1) : size[a];
         if (p->half)
             out[a] = pv_ceil_div(out[a], 2);
+    }
+    for (int a = p->slices ? pv_slice_axis(out) : 0; a > 0; a--) {
+        const int s = out[a];
+        out[a] = out[a - 1];
+        out[a - 1] = s;
     }
 }

@@ -27,6 +27,7 @@ struct pv_prep {
     double lo_part, hi_part;        /* clip to these quantiles (0..1) of a channel */
     enum pv_scaling norm;
     bool half;                      /* half resolution, pv_prep_half() */
+    bool slices;                    /* the slice axis becomes axis x (slices.h): for 2D networks, and only for them */
 };
 
 extern const struct pv_prep pv_preps[];                     /* ends with a row without a name */
@@ -37,6 +38,8 @@ const struct pv_prep *pv_prep_find(const char *name);       /* PV_FAULT_USAGE if
 struct pv_prep_map {
     int size[3];                    /* of the volume as it was read */
     double origin[3], step[3];
+    int slice_axis;                 /* of the volume as it was read: this one is axis x now (pv_slices_first); 0: none
+                                       was moved. origin and step are those of the axes before that */
 };
 
 /* Changes image and label of v, whichever are there, with size, spacing and geometry. channel_names

@@ -56,7 +56,8 @@ static bool plan(struct pv_store *s, struct item *it)
     pv_prep_size(s->prep, v.size, v.spacing, out);
     uint64_t n = voxels_of(v.size), prepared = voxels_of(out);
     uint64_t planes = (uint64_t)v.geo.file_size[0] * (uint64_t)v.geo.file_size[1];
-    bool copies = s->p.load.read.zyx || s->prep->half || s->prep->spacing > 0 || s->prep->crop != PV_CROP_NONE;
+    bool copies = s->p.load.read.zyx || s->prep->half || s->prep->slices || s->prep->spacing > 0 ||
+                  s->prep->crop != PV_CROP_NONE;
     uint64_t largest = prepared > n ? prepared : n;
     it->need = largest * (per_voxel + extra) + 16 * 16 * planes + (copies ? largest * per_voxel : 0);
     if (it->need > s->stats.budget)

@@ -165,7 +165,7 @@ static void axis_taps(const struct pv_prep_map *map, const int s[3], int a, stru
     }
 }
 
-void pv_slide_to_file_grid(const float *prob, const int s[3], int classes, const struct pv_prep_map *map, float *out)
+static void resample(const float *prob, const int s[3], int classes, const struct pv_prep_map *map, float *out)
 {
     struct tap *t[3];
     for (int a = 0; a < 3; a++) {
@@ -192,6 +192,36 @@ void pv_slide_to_file_grid(const float *prob, const int s[3], int classes, const
                 }
     for (int a = 0; a < 3; a++)
         pv_free(t[a]);
+}
+
+/* [size of the axes in their order][...] with axis `axis` first to their order. */
+static void axis_back(const float *in, int axis, const int size[3], float *out)
+{
+    const size_t other = (size_t)size[0] * (size_t)size[axis == 1 ? 2 : 1];
+    for (int x = 0; x < size[0]; x++)
+        for (int y = 0; y < size[1]; y++)
+            for (int z = 0; z < size[2]; z++) {
+                const int slice = axis == 1 ? y : z;
+                const size_t rest = axis == 1 ? (size_t)x * (size_t)size[2] + (size_t)z
+                                              : (size_t)x * (size_t)size[1] + (size_t)y;
+                *out++ = in[(size_t)slice * other + rest];
+            }
+}
+
+void pv_slide_to_file_grid(const float *prob, const int s[3], int classes, const struct pv_prep_map *map, float *out)
+{
+    const int axis = map->slice_axis;
+    if (axis == 0) {
+        resample(prob, s, classes, map, out);
+        return;
+    }
+    const int before[3] = {s[1], axis == 1 ? s[0] : s[2], axis == 1 ? s[2] : s[0]};
+    const size_t n = (size_t)s[0] * (size_t)s[1] * (size_t)s[2];
+    float *turned = pv_array(float, n * (size_t)classes);
+    for (int c = 0; c < classes; c++)
+        axis_back(prob + (size_t)c * n, axis, before, turned + (size_t)c * n);
+    resample(turned, before, classes, map, out);
+    pv_free(turned);
 }
 
 void pv_slide_labels(const float *prob, int classes, size_t voxels, uint8_t *label)

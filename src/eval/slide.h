@@ -28,7 +28,8 @@ struct pv_slide_params {
 bool pv_slide(pv_dev *dev, const float *image, const int s[3], const struct pv_slide_params *p, float *prob);
 
 /* Probabilities of a prepared volume of size s on the grid of the volume as it was read (map): trilinear between
- * voxel centres, the border continued. out [classes][map size]; voxels outside what was cut out are background. */
+ * voxel centres, the border continued. out [classes][map size]; voxels outside what was cut out are background. Of a
+ * stack of slices (map->slice_axis) the axes go back to their places. */
 void pv_slide_to_file_grid(const float *prob, const int s[3], int classes, const struct pv_prep_map *map, float *out);
 
 /* label [voxels]: the class of largest probability, the first on ties (for two classes: foreground above 0.5). */

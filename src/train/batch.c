@@ -186,6 +186,25 @@ static bool patch_fits(const pv_dataset *ds, const int *index, int n, const stru
                    most[1], most[2]);
 }
 
+/* Slices of every item, from the headers. */
+static int *count_slices(const pv_dataset *ds, const struct pv_store_item *items, int n, const struct pv_prep *prep,
+                         const struct pv_load *load)
+{
+    int *slices = pv_array(int, n + 1);
+    for (int i = 0; i < n; i++) {
+        struct pv_volume v = {0};
+        int s[3];
+        if (!pv_case_info(ds, items[i].index, load, &v)) {
+            pv_free(slices);
+            return NULL;
+        }
+        pv_prep_size(prep, v.size, v.spacing, s);
+        slices[i] = s[0];
+        pv_volume_free(&v);
+    }
+    return slices;
+}
+
 static void make_sparse(void *user, int index, struct pv_volume *v)
 {
     const struct pv_feed_edit *e = user;
@@ -249,7 +268,10 @@ bool pv_feed_open(struct pv_feed *f, pv_dataset *ds, const pv_json *config, bool
         items[n++] = (struct pv_store_item){u[i], shown[u[i]]};
     }
     pv_config_patch(config, "train.patch", patch);
-    ok = ok && patch_fits(ds, l, f->num_labeled, prep, &load, patch);
+    if (ok && prep->slices)
+        ok = (f->slices = count_slices(ds, items, n, prep, &load)) != NULL;
+    else
+        ok = ok && patch_fits(ds, l, f->num_labeled, prep, &load, patch);
     struct pv_store_params sp = {.prep = prep, .load = load, .progress = show_reading, .edit = make_sparse,
                                  .user = f->edit, .budget = (uint64_t)pv_json_num(d, "memory_mb", 0) << 20};
     if (ok)
@@ -295,7 +317,45 @@ static struct pv_loader_params loader_of(const struct pv_feed *f, const struct p
         .aug = {.rotate = pv_json_flag(d, "rotate", true), .flip = pv_json_flag(d, "flip", true)},
         .first_step = (uint64_t)r->iter};
     pv_config_patch(r->config, "train.patch", p.aug.patch);
+    p.flat = (struct pv_slice_params){{p.aug.patch[1], p.aug.patch[2]}, p.aug.rotate, p.aug.flip};
     return p;
+}
+
+/* Items to all of their slices; the caller's. */
+static int spread(const struct pv_feed *f, const int *items, int n, int **out, int **slice)
+{
+    int num = 0, k = 0;
+    for (int i = 0; i < n; i++)
+        num += f->slices[items[i]];
+    *out = pv_array(int, num + 1);
+    *slice = pv_array(int, num + 1);
+    for (int i = 0; i < n; i++)
+        for (int z = 0; z < f->slices[items[i]]; z++, k++) {
+            (*out)[k] = items[i];
+            (*slice)[k] = z;
+        }
+    return num;
+}
+
+/* In 2D samples are slices. p: num_labeled and num_unlabeled become those of the samples. */
+static pv_loader *start_loader(const struct pv_feed *f, struct pv_loader_params *p)
+{
+    if (!f->slices)
+        return pv_loader_start(p);
+    int *l, *u, *ls, *us;
+    p->num_labeled = spread(f, p->labeled, p->num_labeled, &l, &ls);
+    p->num_unlabeled = spread(f, p->unlabeled, p->num_unlabeled, &u, &us);
+    p->labeled = l;
+    p->unlabeled = u;
+    p->labeled_slices = ls;
+    p->unlabeled_slices = us;
+    pv_loader *loader = pv_loader_start(p);
+    p->labeled = p->unlabeled = p->labeled_slices = p->unlabeled_slices = NULL;
+    pv_free(l);
+    pv_free(u);
+    pv_free(ls);
+    pv_free(us);
+    return loader;
 }
 
 bool pv_feed_stage(struct pv_feed *f, const struct pv_run *r)
@@ -304,7 +364,7 @@ bool pv_feed_stage(struct pv_feed *f, const struct pv_run *r)
         return true;
     pv_loader_stop(&f->loader);
     struct pv_loader_params p = loader_of(f, r);
-    f->loader = pv_loader_start(&p);
+    f->loader = start_loader(f, &p);
     f->stage = r->stage;
     return f->loader != NULL;
 }
@@ -334,7 +394,7 @@ bool pv_feed_prepare(struct pv_feed *f, struct pv_run *r)
     p.unlabeled_bs = 0;
     p.first_step = 0;
     p.seed = pv_stream("prepare", r->seed, 0);      /* other crops than those of the steps */
-    pv_loader *loader = pv_loader_start(&p);
+    pv_loader *loader = start_loader(f, &p);
     const int count = pv_max(1, p.num_labeled / p.labeled_bs);
     bool ok = loader != NULL;
     for (int i = 0; ok && i < count; i++) {
@@ -356,6 +416,7 @@ void pv_feed_close(struct pv_feed *f)
     pv_free(f->labeled);
     pv_free(f->unlabeled);
     pv_free(f->edit);
-    f->labeled = f->unlabeled = NULL;
+    pv_free(f->slices);
+    f->labeled = f->unlabeled = f->slices = NULL;
     f->edit = NULL;
 }

@@ -14,6 +14,7 @@ struct pv_feed {
     pv_store *store;            /* labelled training cases first, then unlabelled */
     int num_labeled, num_unlabeled;
     int *labeled, *unlabeled;   /* store indices, in the order in which they are sampled */
+    int *slices;                /* of each item of the store, where a 2D network sees them one by one; else NULL */
     struct pv_feed_edit *edit;
     pv_loader *loader;
     int stage;                  /* the loader's */

@@ -190,6 +190,25 @@ bool pv_config_mirror(const char *axes, unsigned *bits)
     return true;
 }
 
+/* 2D networks see slices, others do not; slices come one at a time. */
+static bool check_slices(const pv_json *c, const struct pv_prep *prep, const char *name)
+{
+    const pv_json *net = pv_json_get(c, "net");
+    const bool flat = pv_json_num(net, "dims", 3) == 2;
+    int patch[3];
+    pv_config_patch(c, "train.patch", patch);
+    if (flat != prep->slices)
+        return flat ? pv_fail(PV_FAULT_USAGE, "%s: a 2D network sees slices: data.prep must be acdc or slices, not %s",
+                              name, prep->name)
+                    : pv_fail(PV_FAULT_USAGE, "%s: data.prep %s makes slices, which only networks with net.dims 2 see",
+                              name, prep->name);
+    if (flat && patch[0] != 1)
+        return pv_fail(PV_FAULT_USAGE, "%s: slices come one at a time: train.patch must be 1xYxZ, not %dx%dx%d", name,
+                       patch[0], patch[1], patch[2]);
+    return !flat || pv_json_num(pv_json_get(c, "active"), "rounds", 0) == 0 ||
+           pv_fail(PV_FAULT_USAGE, "%s: rounds of annotation need a 3D network (active.rounds)", name);
+}
+
 bool pv_config_check(const pv_json *c, const char *name)
 {
     unsigned bits;
@@ -234,7 +253,8 @@ bool pv_config_check(const pv_json *c, const char *name)
     ok = ok && pv_config_mirror(pv_json_str(pv_json_get(c, "eval"), "mirror", ""), &bits);
     ok = ok && pv_net_find(pv_json_str(pv_json_get(c, "net"), "name", "")) != NULL;
     ok = ok && pv_method_find(pv_json_str(c, "method", "")) != NULL;
-    return ok && pv_prep_find(pv_json_str(pv_json_get(c, "data"), "prep", "")) != NULL;
+    const struct pv_prep *prep = ok ? pv_prep_find(pv_json_str(pv_json_get(c, "data"), "prep", "")) : NULL;
+    return prep && check_slices(c, prep, name);
 }
 
 static bool apply_set(pv_json *c, const char *text)

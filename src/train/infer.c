@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "data/slices.h"
 #include "platform/platform.h"
 #include "train/batch.h"
 #include "train/ckpt.h"
@@ -149,10 +150,32 @@ static bool progress(void *user, int64_t done, int64_t total)
 
 static bool is_identity(const struct pv_prep_map *map, const int s[3])
 {
+    if (map->slice_axis)
+        return false;
     for (int a = 0; a < 3; a++)
         if (map->size[a] != s[a] || map->origin[a] != 0 || map->step[a] != 1)
             return false;
     return true;
+}
+
+/* In 2D every slice (axis x) is resized to the patch by nearest voxel, predicted, and brought back likewise. */
+static bool slide_slices(pv_dev *dev, const struct pv_volume *vol, struct pv_slide_params *p, float *prob)
+{
+    const int own[2] = {vol->size[1], vol->size[2]}, to[2] = {p->patch[1], p->patch[2]};
+    const int s[3] = {vol->size[0], to[0], to[1]};
+    const size_t num = (size_t)s[0], n = num * (size_t)to[0] * (size_t)to[1];
+    float *in = pv_alloc_big(sizeof(float) * n * (size_t)p->channels, "slices"), *out = NULL;
+    memcpy(p->stride, p->patch, sizeof p->stride);
+    bool ok = in && (out = pv_alloc_big(sizeof(float) * n * (size_t)p->classes, "probabilities"));
+    if (ok) {
+        pv_zoom_slices(vol->image, num * (size_t)p->channels, own, in, to);
+        ok = pv_slide(dev, in, s, p, out);
+    }
+    if (ok)
+        pv_zoom_slices(out, num * (size_t)p->classes, to, prob, own);
+    pv_free_big(in);
+    pv_free_big(out);
+    return ok;
 }
 
 bool pv_infer_prepared(struct pv_model *const *m, int num, const char *what, const struct pv_volume *vol,
@@ -181,7 +204,8 @@ bool pv_infer_prepared(struct pv_model *const *m, int num, const char *what, con
     *prob = pv_alloc_big(sizeof(float) * pv_volume_voxels(vol) * (size_t)net->classes, "probabilities");
     if (!*prob)
         return false;
-    bool ok = pv_slide(m[0]->run->dev, vol->image, vol->size, &p, *prob);
+    pv_dev *dev = m[0]->run->dev;
+    bool ok = net->dims == 2 ? slide_slices(dev, vol, &p, *prob) : pv_slide(dev, vol->image, vol->size, &p, *prob);
     if (!ok && s.stopped && pv_fault_kind() == PV_FAULT_NONE)
         pv_fail(PV_FAULT_STOPPED, "interrupted while predicting %s", what);
     if (!ok && pv_dev_out_of_memory(m[0]->run->dev))
