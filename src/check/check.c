@@ -537,7 +537,7 @@ struct pv_check_result pv_check_run(pv_dev *dev, const struct pv_check_opts *o)
                 one_op(&w, op, NULL, &sum);
             else
                 for (int m = 0; op->impls[m]; m++)
-                    if (!o->impl || pv_streq(o->impl, op->impls[m]))
+                    if ((!o->impl || pv_streq(o->impl, op->impls[m])) && (!op->has || op->has(dev, op->impls[m])))
                         one_op(&w, op, op->impls[m], &sum);
         }
     pv_tape *rt = w.rt, *dt = w.dt;

@@ -123,18 +123,21 @@ static void head(struct pv_check *k)
     pv_ck_output(k, "y", pv_head(pv_ck_tape(k), x, w, b, co), 0);
 }
 
-static const char *const impls3[] = {"direct", "wino", NULL}, *const impls2[] = {"direct", "two", NULL};
+static const char *const impls3[] = {"direct", "wino", "tile", "gemm", NULL},
+    *const impls2[] = {"direct", "two", "gemm", NULL}, *const impls[] = {"direct", "gemm", NULL},
+    *const norm3[] = {"direct", "wino", NULL}, *const norm2[] = {"direct", "two", NULL};
 
 /* _norm: two convolutions' worth of rounding through two normalisations */
+#define OP(name, impls) {#name, name, 6, 2e-6, 4e-6, impls, pv_conv_has}
+#define NORM(name, body, impls) {name, body, 1, 4e-6, 1.2e-5, impls, pv_conv_has}
 static const struct pv_check_op
-    op_conv3 = {"conv3", conv3, 6, 2e-6, 4e-6, impls3}, op_conv3s2 = {"conv3s2", conv3s2, 6, 2e-6, 4e-6, NULL},
-    op_conv2s2 = {"conv2s2", conv2s2, 6, 2e-6, 4e-6, impls2}, op_conv1 = {"conv1", conv1, 6, 2e-6, 4e-6, NULL},
-    op_conv1s2 = {"conv1s2", conv1s2, 6, 2e-6, 4e-6, NULL}, op_up2 = {"conv_up2", up2, 1, 2e-6, 4e-6, impls2},
-    op_norm3 = {"conv3_norm", conv3_norm, 1, 4e-6, 1.2e-5, impls3},
-    op_norm2 = {"conv2s2_norm", conv2_norm, 1, 4e-6, 1.2e-5, impls2},
-    op_norm_up = {"conv_up2_norm", up2_norm, 1, 4e-6, 1.2e-5, impls2},
-    op_up3 = {"conv_up3", up3, 1, 2e-6, 4e-6, NULL}, op_stem3 = {"stem3", stem3, 1, 2e-6, 4e-6, NULL},
-    op_stem7 = {"stem7", stem7, 1, 2e-6, 4e-6, NULL}, op_head = {"head", head, 0, 2e-6, 4e-6, NULL};
+    op_conv3 = OP(conv3, impls3), op_conv3s2 = OP(conv3s2, impls), op_conv2s2 = OP(conv2s2, impls2),
+    op_conv1 = OP(conv1, impls), op_conv1s2 = OP(conv1s2, impls),
+    op_up2 = {"conv_up2", up2, 1, 2e-6, 4e-6, impls2, pv_conv_has}, op_up3 = {"conv_up3", up3, 1, 2e-6, 4e-6},
+    op_norm3 = NORM("conv3_norm", conv3_norm, norm3), op_norm2 = NORM("conv2s2_norm", conv2_norm, norm2),
+    op_norm_up = NORM("conv_up2_norm", up2_norm, norm2),
+    op_stem3 = {"stem3", stem3, 1, 2e-6, 4e-6}, op_stem7 = {"stem7", stem7, 1, 2e-6, 4e-6},
+    op_head = {"head", head, 0, 2e-6, 4e-6};
 
 const struct pv_check_op *const pv_check_conv[] = {
     &op_conv3, &op_conv3s2, &op_conv2s2, &op_conv1, &op_conv1s2, &op_up2, &op_up3, &op_stem3, &op_stem7, &op_head,

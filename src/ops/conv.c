@@ -11,10 +11,11 @@
 
 int pv_conv_weights(int dims, int ci, int co, int k) { return ci * co * k * k * (dims == 3 ? k : 1); }
 
-static struct conv_desc describe(const pv_tensor *x, int ci, int co, int k, int stride, int pad, int up)
+static struct conv_desc describe(const pv_tape *t, const pv_tensor *x, int ci, int co, int k, int stride, int pad,
+                                 int up)
 {
     struct conv_desc d = {.dims = x->h.dims, .ci = ci, .co = co, .k = {k, k, k}, .pad = {pad, pad, pad},
-                          .stride = stride, .up = up};
+                          .stride = stride, .up = up, .how = conv_how(t)};
     if (d.dims == 2) {
         d.k[0] = 1;
         d.pad[0] = 0;
@@ -354,7 +355,7 @@ pv_tensor *pv_conv(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int co,
     pv_ops_init();
     if (!pv_op_ready(t, 2, (pv_tensor *[]){x, w}))
         return NULL;
-    struct conv_desc d = describe(x, x->h.c, co, k, stride, pad, 0);
+    struct conv_desc d = describe(t, x, x->h.c, co, k, stride, pad, 0);
     if (w->h.n != pv_conv_weights(d.dims, d.ci, co, k) || (b && b->h.n != co))
         return pv_op_bad("conv", "%d weights for %d -> %d channels, k %d", w->h.n, d.ci, co, k);
     if (x->h.layout == PV_PLAIN)
@@ -381,7 +382,7 @@ pv_tensor *pv_conv_up(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int 
     pv_ops_init();
     if (!pv_op_ready(t, 2, (pv_tensor *[]){x, w}))
         return NULL;
-    struct conv_desc d = describe(x, x->h.c, co, k, 2, k == 3, 1);
+    struct conv_desc d = describe(t, x, x->h.c, co, k, 2, k == 3, 1);
     if ((k != 2 && k != 3) || x->h.layout == PV_PLAIN)
         return pv_op_bad("conv_up", "takes BLOCKED input, k 2 or 3");
     if (w->h.n != pv_conv_weights(d.dims, d.ci, co, k) || (b && b->h.n != co))
@@ -428,7 +429,7 @@ pv_tensor *pv_head(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int co)
     pv_ops_init();
     if (!pv_op_ready(t, 2, (pv_tensor *[]){x, w}))
         return NULL;
-    struct conv_desc d = describe(x, x->h.c, co, 1, 1, 0, 0);
+    struct conv_desc d = describe(t, x, x->h.c, co, 1, 1, 0, 0);
     if (co < 1 || co > 32)
         return pv_op_bad("head", "1 to 32 outputs, not %d", co);
     if (w->h.n != d.ci * co || x->h.layout == PV_PLAIN || (b && b->h.n != co))

@@ -8,10 +8,13 @@
 
 /* One convolution: `fine` is the grid of the larger side (input of conv, output of conv_up), `coarse` the
  * other: coarse voxel o meets fine voxels o * stride + tap - pad. */
+/* Simt kernels: one voxel per work-item; tiles in local memory (conv_tile.c); matrix products (the same); by shape. */
+enum conv_how { CONV_DIRECT, CONV_TILE, CONV_GEMM, CONV_OWN };
 struct conv_desc {
     int dims, ci, co;           /* of the op: conv ci at fine, co at coarse; conv_up ci at coarse, co at fine */
     int k[3], pad[3], stride;
     int up;                     /* 1: conv_up */
+    enum conv_how how;
 };
 static inline int conv_taps(const struct conv_desc *d) { return d->k[0] * d->k[1] * d->k[2]; }
 
@@ -75,6 +78,12 @@ bool two_run_wgrad(const char *label, const struct conv_in *fine, const struct c
 void conv_sum_slabs(const char *label, pv_tensor *part, int slabs, pv_tensor *dw, int fine, int coarse, int taps,
                     bool accum);
 void conv_sum_channels(const char *label, pv_tensor *part, int slabs, pv_tensor *db, bool accum);
+
+/* Tiled simt kernels (conv_tile.c): what the tape asks for, on its device; a launch that is set up but for kernel and
+ * groups. False: the direct kernel must do it. */
+struct a_conv;
+enum conv_how conv_how(const pv_tape *t);
+bool conv_tile_run(pv_dev *dev, struct pv_launch *l, const struct a_conv *a, const struct conv_desc *d, bool upward);
 
 /* References: dense arrays of double on any grids. fine [n][cf][..], coarse [n][cc][..],
  * w [cc][cf][taps]. */

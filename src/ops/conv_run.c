@@ -272,7 +272,7 @@ static void launch_part(const char *label, pv_tensor *src, pv_tensor *packed, pv
     } else if (fat) {
         l.k = &fat_fwd;
         launch_fat_down(dev, &l, &a, d->stride);
-    } else {
+    } else if (!conv_tile_run(dev, &l, &a, d, upward)) {
         l.k = upward ? &simt_up : &simt_fwd;
         l.spec[0] = d->stride;
         l.groups[0] = (uint32_t)pv_ceil_div(p->nx * dst->h.s[1] * dst->h.s[2], 64);

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Convolutions as implicit matrix products (simt): many channels, few voxels, strides, single taps, and transposed
+ * convolutions of side 2. Constants: NB output blocks of a work-group (1, 2 or 4), S stride, UP. */
+#include "common/base.h"
+#include "ops/args/conv_tile.h"
+
+#ifdef PV_SIMT
+
+#define MV (256 / NB)           /* voxels of a work-group */
+#define COLS (4 * NB)           /* quarters of output blocks */
+#define STEP (32 / NB)          /* a work-item takes every STEP-th voxel */
+#define ROW (MV + 2)            /* 2: writes of the four quarters of 2 voxels meet different banks */
+#define NA (8 / NB)             /* what a work-item brings of the input */
+#define NW ((NB + 1) / 2)       /* and of the weights */
+#define WG128 __attribute__((reqd_work_group_size(128, 1, 1)))
+
+/* conv_gemm, UP 0: y[k][o] = b[k] + sum_{c, tap} w[tap][c][k] x[c][o * S + tap]; steps are (c block, tap).
+ * UP 1: y[k][2 i + tap] = b[k] + sum_c w[tap][c][k] x[c][i]; steps are c blocks, columns (k block, tap).
+ * src [n][cb][..][16], wt [kb]{[16 bias], [cb][tap][16 c][16 k]}, dst [slab][n][kb][..][16].
+ * Groups: (voxels of all samples / MV, columns / NB, slabs of steps). A work-item sums 4 channels of 8 voxels. One step
+ * (16 input channels) is in local memory, the next in registers: 16.1, 9.1 or 8.1 KiB for NB 1, 2 or 4. */
+__kernel WG128 void conv_gemm(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
+{
+    __local float4 in[4 * ROW];         /* [quarter][voxel] */
+    __local float4 wl[16 * COLS];       /* [channel][column] */
+    const int l = LOCAL(), col = l % COLS, vg = l / COLS, taps = a.kx * a.ky * a.kz;
+    const int voxels = a.n * a.x * a.y * a.z, v0 = get_group_id(0) * MV;
+    const int blocks = UP ? a.kb * taps : a.kb, j0 = get_group_id(1) * NB, slab = get_group_id(2);
+    const int steps = UP ? a.cb : a.cb * taps, first = slab * a.per, last = min(first + a.per, steps);
+    const bool mine = v0 + vg < voxels && j0 + col / 4 < blocks;
+    src += a.off[0] + a.so;
+    wt += a.off[1];
+    int from[NA], wfrom[NW];
+    UNROLL for (int i = 0; i < NA; i++) {
+        const int at = l + i * 128, v = min(v0 + at / 4, voxels - 1);
+        const int z = v % a.z, y = v / a.z % a.y, x = v / a.z / a.y % a.x, n = v / a.z / a.y / a.x;
+        from[i] = n * a.sn + x * S * a.sp + y * S * a.sr + z * S * 16 + at % 4 * 4;
+    }
+    UNROLL for (int i = 0; i < NW; i++) {
+        const int at = (l + i * 128) % (64 * NB), j = min(j0 + at / 64, blocks - 1);
+        wfrom[i] = a.w0 + at % 64 * 4 + (UP ? j / taps * a.wb + j % taps * 256 : j * a.wb);
+    }
+    float4 acc[8], u[NA], w[NW];
+    UNROLL for (int v = 0; v < 8; v++)
+        acc[v] = (float4)(0.0f);
+    for (int s = first; s <= last; s++) {
+        if (s > first) {
+            barrier(CLK_LOCAL_MEM_FENCE);
+            UNROLL for (int i = 0; i < NA; i++)
+                in[l % 4 * ROW + l / 4 + i * 32] = u[i];
+            UNROLL for (int i = 0; i < NW; i++) {
+                const int at = l + i * 128;
+                if (at < 64 * NB)
+                    wl[at % 64 / 4 * COLS + at / 64 * 4 + at % 4] = w[i];
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
+        if (s < last) {
+            const int c = UP ? s : s / taps, tap = UP ? 0 : s % taps;
+            const int kz = tap % a.kz, ky = tap / a.kz % a.ky, kx = tap / a.kz / a.ky;
+            GC(float) in0 = src + c * a.sb + kx * a.sp + ky * a.sr + kz * 16;
+            GC(float) w0 = wt + (c * taps + tap) * 256;
+            UNROLL for (int i = 0; i < NA; i++)
+                u[i] = LD4(in0 + from[i]);
+            UNROLL for (int i = 0; i < NW; i++)
+                w[i] = LD4(w0 + wfrom[i]);
+        }
+        if (s > first && mine)
+            UNROLL for (int q = 0; q < 4; q++) {
+                const float4 w0 = wl[q * 4 * COLS + col], w1 = wl[(q * 4 + 1) * COLS + col];
+                const float4 w2 = wl[(q * 4 + 2) * COLS + col], w3 = wl[(q * 4 + 3) * COLS + col];
+                UNROLL for (int v = 0; v < 8; v++) {
+                    const float4 x = in[q * ROW + vg + v * STEP];
+                    float4 t = fma((float4)(x.x), w0, acc[v]);
+                    t = fma((float4)(x.y), w1, t);
+                    t = fma((float4)(x.z), w2, t);
+                    acc[v] = fma((float4)(x.w), w3, t);
+                }
+            }
+    }
+    const int j = j0 + col / 4, kb = UP ? j / taps : j, tap = UP ? j % taps : 0;
+    const int kz = tap % a.kz, ky = tap / a.kz % a.ky, kx = tap / a.kz / a.ky;
+    if (!mine)
+        return;
+    dst += a.off[2] + a.dst0 + slab * a.ds + kb * a.db + col % 4 * 4;
+    float4 bias = (float4)(0.0f);
+    if (a.bias >= 0)
+        bias = LD4(wt + a.bias + kb * a.wb + col % 4 * 4);
+    UNROLL for (int i = 0; i < 8; i++) {
+        const int v = v0 + vg + i * STEP;
+        int z = v % a.z, y = v / a.z % a.y, x = v / a.z / a.y % a.x;
+        bool in = v < voxels;
+        if (UP) {
+            x = x * 2 + kx;
+            y = y * 2 + ky;
+            z = z * 2 + kz;
+            in = in && x < a.fx && y < a.fy && z < a.fz;
+        }
+        G(float) d = dst + v / a.z / a.y / a.x * a.dn + x * a.dp + y * a.dr + z * 16;
+        if (in)
+            ST4(d) = acc[i] + (a.accum ? LD4(d) : bias);
+    }
+}
+
+/* gemm_sum: dst[n][k][v] (+)= b[k] + sum over slabs, in order, of part [slab][n][kb][v][16]. One float4 each; ds floats
+ * between slabs, `per` slabs. */
+__kernel WG64 void gemm_sum(GC(float) part, GC(float) wt, G(float) dst, struct a_tile a)
+{
+    const int i = GROUP() * 64 + LOCAL(), voxels = a.x * a.y * a.z;
+    if (i >= a.n * a.kb * voxels * 4)
+        return;
+    const int v = i / 4 % voxels, kb = i / 4 / voxels % a.kb, n = i / 4 / voxels / a.kb;
+    const int z = v % a.z, y = v / a.z % a.y, x = v / a.z / a.y;
+    dst += a.off[2] + a.dst0 + n * a.dn + kb * a.db + x * a.dp + y * a.dr + z * 16 + i % 4 * 4;
+    part += a.off[0] + i * 4;
+    float4 sum = (float4)(0.0f);
+    if (a.accum)
+        sum = LD4(dst);
+    else if (a.bias >= 0)
+        sum = LD4(wt + a.off[1] + a.bias + kb * a.wb + i % 4 * 4);
+    for (int s = 0; s < a.per; s++)
+        sum += LD4(part + s * a.ds);
+    ST4(dst) = sum;
+}
+
+#endif

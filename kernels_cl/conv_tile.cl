@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * 3x3x3 convolutions of stride 1 for few channels (simt): a tile of the input with its halo is brought to local memory
+ * once for all 27 taps. Constants: NB output blocks of a work-group (1 or 2), WG = 128 * NB, TZ voxels of a tile along z
+ * (8 or 16). */
+#include "common/base.h"
+#include "ops/args/conv_tile.h"
+
+#ifdef PV_SIMT
+
+#define TX 4                            /* a work-item sums a column of TX voxels */
+#define TY (128 / TZ)
+#define HY (TY + 2)
+#define HZ (TZ + 2)
+#define CELLS ((TX + 2) * HY * HZ)      /* 1080 for both TZ */
+
+/* conv_tile: y[k][o] = b[k] + sum_{c, tap} w[tap][c][k] x[c][o + tap].
+ * src [n][cb][..][16], wt [kb]{[16 bias], [cb][27][16 c][16 k]}, dst [n][kb][..][16].
+ * Groups: (tiles of z * tiles of y, tiles of x, n * kb / NB). A work-item sums 16 channels of TX voxels along x. Local
+ * memory holds a quarter of a block: 4 channels of the tile's voxels and of the weights; 17 KiB + NB * 6.75 KiB. */
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void conv_tile(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
+{
+    __local float4 in[CELLS];           /* [x][y][z] of 4 channels */
+    __local float4 wl[NB * 27 * 16];    /* [block][tap][4 c][4 quarters of k] */
+    const int l = LOCAL(), b = l / 128, ly = l % 128 / TZ, lz = l % TZ;
+    const int nz = (a.z + TZ - 1) / TZ, g = get_group_id(0), m = get_group_id(2), kg = a.kb / NB;
+    const int z0 = g % nz * TZ, y0 = g / nz * TY, x0 = get_group_id(1) * TX;
+    const int n = m / kg, kb = m % kg * NB, y = y0 + ly, z = z0 + lz;
+    const bool mine = y < a.y && z < a.z;
+    src += a.off[0] + a.so + n * a.sn + x0 * a.sp + y0 * a.sr + z0 * 16;
+    wt += a.off[1];
+    float4 acc[TX][4];
+    UNROLL for (int v = 0; v < TX; v++)
+        UNROLL for (int k = 0; k < 4; k++)
+            acc[v][k] = (float4)(0.0f);
+    for (int q = 0; q < a.cb * 4; q++) {
+        GC(float) s = src + q / 4 * a.sb + q % 4 * 4;
+        GC(float) w = wt + a.w0 + kb * a.wb + q / 4 * 27 * 256 + q % 4 * 64;
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int i = l; i < CELLS; i += WG) {
+            const int hx = i / (HY * HZ), hy = i / HZ % HY, hz = i % HZ;
+            const bool stored = x0 + hx < a.x + 2 && y0 + hy < a.y + 2 && z0 + hz < a.z + 2;
+            in[i] = stored ? LD4(s + hx * a.sp + hy * a.sr + hz * 16) : (float4)(0.0f);
+        }
+        for (int i = l; i < NB * 27 * 16; i += WG)
+            wl[i] = LD4(w + i / (27 * 16) * a.wb + i / 16 % 27 * 256 + i % 16 * 4);
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int ky = 0; mine && ky < 3; ky++)
+            NOUNROLL for (int kz = 0; kz < 3; kz++) {
+                float4 u[TX + 2];
+                UNROLL for (int i = 0; i < TX + 2; i++)
+                    u[i] = in[(i * HY + ly + ky) * HZ + lz + kz];
+                UNROLL for (int kx = 0; kx < 3; kx++) {
+                    const int at = (b * 27 + kx * 9 + ky * 3 + kz) * 16;
+                    UNROLL for (int k = 0; k < 4; k++) {
+                        const float4 v0 = wl[at + k], v1 = wl[at + 4 + k], v2 = wl[at + 8 + k], v3 = wl[at + 12 + k];
+                        UNROLL for (int v = 0; v < TX; v++) {
+                            float4 t = fma((float4)(u[kx + v].x), v0, acc[v][k]);
+                            t = fma((float4)(u[kx + v].y), v1, t);
+                            t = fma((float4)(u[kx + v].z), v2, t);
+                            acc[v][k] = fma((float4)(u[kx + v].w), v3, t);
+                        }
+                    }
+                }
+            }
+    }
+    if (!mine)
+        return;
+    dst += a.off[2] + a.dst0 + n * a.dn + (kb + b) * a.db + y * a.dr + z * 16;
+    UNROLL for (int v = 0; v < TX; v++)
+        if (x0 + v < a.x) {
+            G(float) d = dst + (x0 + v) * a.dp;
+            UNROLL for (int k = 0; k < 4; k++) {
+                float4 t = acc[v][k];
+                if (a.accum)
+                    t += LD4(d + k * 4);
+                else if (a.bias >= 0)
+                    t += LD4(wt + a.bias + (kb + b) * a.wb + k * 4);
+                ST4(d + k * 4) = t;
+            }
+        }
+}
+
+#endif

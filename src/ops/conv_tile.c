@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Launches of the tiled simt kernels: which of conv_tile and conv_gemm takes a walk, the split of long sums into slabs
+ * that are added in order, and the weight gradients of conv_tile_wgrad. Choices depend on the shape alone. */
+#include "ops/args/conv.h"
+#include "ops/args/conv_tile.h"
+#include "ops/conv.h"
+#include "ops/conv_impl.h"
+
+static const char *const spec_tile[] = {"NB", "WG", "TZ", NULL};
+static const char *const spec_gemm[] = {"NB", "S", "UP", NULL};
+
+static const struct pv_kernel k_tile[2] = {
+    {"conv_tile", "conv_tile", "rrx", sizeof(struct a_tile), {128, 1, 1}, spec_tile},
+    {"conv_tile", "conv_tile", "rrx", sizeof(struct a_tile), {256, 1, 1}, spec_tile},
+};
+static const struct pv_kernel k_gemm = {"conv_gemm", "conv_gemm", "rrx", sizeof(struct a_tile), {128, 1, 1}, spec_gemm};
+static const struct pv_kernel k_gemm_sum = {"conv_gemm", "gemm_sum", "rrx", sizeof(struct a_tile), {64, 1, 1},
+                                            spec_gemm};
+
+/* Work-groups that fill a large GPU. */
+enum { ENOUGH = 512, MOST_SLABS = 16, LEAST_STEPS = 8 };
+
+bool pv_conv_has(const pv_dev *dev, const char *impl)
+{
+    enum pv_dev_class c = pv_dev_get_info(dev)->cls;
+    bool simt_only = pv_streq(impl, "tile") || pv_streq(impl, "gemm");
+    return c == PV_REF ? pv_streq(impl, "direct") : pv_streq(impl, "direct") || simt_only == (c == PV_SIMT);
+}
+
+enum conv_how conv_how(const pv_tape *t)
+{
+    const struct pv_dev_info *i = pv_dev_get_info(t->dev);
+    if (i->cls != PV_SIMT)
+        return CONV_DIRECT;
+    if (t->force_impl)
+        return pv_streq(t->force_impl, "tile") ? CONV_TILE : pv_streq(t->force_impl, "gemm") ? CONV_GEMM : CONV_DIRECT;
+    return i->type == PV_DEV_GPU ? CONV_OWN : CONV_DIRECT;
+}
+
+static struct a_tile tile_args(const struct a_conv *a)
+{
+    return (struct a_tile){.n = a->n, .cb = a->cb, .kb = a->kb, .x = a->x, .y = a->y, .z = a->z, .kx = a->kx,
+        .ky = a->ky, .kz = a->kz, .sn = a->sn, .sb = a->sb, .sp = a->sp, .sr = a->sr, .dn = a->dn, .db = a->db,
+        .dp = a->dp, .dr = a->dr, .so = a->so, .dst0 = a->dst0, .wb = a->wb, .w0 = a->w0, .bias = a->bias,
+        .accum = a->accum, .fx = a->fx, .fy = a->fy, .fz = a->fz};
+}
+
+/* Share of a tile's voxels that exist, in per cent. */
+static int fill(const struct a_conv *a, int tz)
+{
+    int ty = 128 / tz;
+    int64_t covered = (int64_t)pv_ceil_div(a->x, 4) * 4 * pv_ceil_div(a->y, ty) * ty * pv_ceil_div(a->z, tz) * tz;
+    return (int)((int64_t)a->x * a->y * a->z * 100 / covered);
+}
+
+static void run_tile(pv_dev *dev, struct pv_launch *l, const struct a_conv *c)
+{
+    int nb = c->kb % 2 == 0 ? 2 : 1, tz = fill(c, 8) > fill(c, 16) ? 8 : 16;
+    struct a_tile a = tile_args(c);
+    l->k = &k_tile[nb - 1];
+    l->args = &a;
+    l->spec[0] = nb;
+    l->spec[1] = 128 * nb;
+    l->spec[2] = tz;
+    l->groups[0] = (uint32_t)(pv_ceil_div(a.z, tz) * pv_ceil_div(a.y, 128 / tz));
+    l->groups[1] = (uint32_t)pv_ceil_div(a.x, 4);
+    l->groups[2] = (uint32_t)(a.n * (a.kb / nb));
+    pv_run(dev, l);
+}
+
+static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, int stride, bool upward, bool split)
+{
+    struct a_tile a = tile_args(c), sum = a;
+    int taps = a.kx * a.ky * a.kz;
+    if (upward) {
+        a.x = pv_ceil_div(a.fx, 2);
+        a.y = pv_ceil_div(a.fy, 2);
+        a.z = pv_ceil_div(a.fz, 2);
+    }
+    int voxels = a.x * a.y * a.z, blocks = upward ? a.kb * taps : a.kb, steps = upward ? a.cb : a.cb * taps;
+    int nb = blocks >= 3 ? 4 : blocks, groups = pv_ceil_div(a.n * voxels, 256 / nb) * pv_ceil_div(blocks, nb);
+    int64_t most = (int64_t)(pv_dev_get_info(dev)->limits.max_binding / 64) / ((int64_t)a.n * a.kb * voxels);
+    int slabs = pv_min(pv_ceil_div(ENOUGH, groups), steps / LEAST_STEPS);
+    slabs = pv_min(slabs, most < MOST_SLABS ? (int)most : MOST_SLABS);
+    slabs = split && !upward && slabs > 1 ? slabs : 1;
+    a.per = pv_ceil_div(steps, slabs);
+    slabs = pv_ceil_div(steps, a.per);
+    l->k = &k_gemm;
+    l->args = &a;
+    l->spec[0] = nb;
+    l->spec[1] = upward ? 1 : stride;
+    l->spec[2] = upward;
+    l->groups[0] = (uint32_t)pv_ceil_div(a.n * voxels, 256 / nb);
+    l->groups[1] = (uint32_t)pv_ceil_div(blocks, nb);
+    l->groups[2] = (uint32_t)slabs;
+    if (slabs == 1) {
+        pv_run(dev, l);
+        return;
+    }
+    /* partial sums [slab][n][kb][voxel][16], then their sum in order */
+    pv_tensor *part = pv_tensor_new(dev, pv_flat(slabs * a.n * a.kb * voxels * 16), PV_F32);
+    if (!part)
+        return;
+    struct pv_launch s = *l;
+    s.k = &k_gemm_sum;
+    s.args = &sum;
+    sum.per = slabs;
+    sum.ds = a.ds = a.n * a.kb * voxels * 16;
+    pv_bind(&s, 0, part);
+    pv_bind(l, 2, part);
+    a.dn = a.kb * voxels * 16;
+    a.db = voxels * 16;
+    a.dp = a.y * a.z * 16;
+    a.dr = a.z * 16;
+    a.dst0 = a.accum = 0;
+    a.bias = -1;
+    pv_run(dev, l);
+    pv_run_items(dev, &s, (uint64_t)a.n * (uint64_t)(a.kb * voxels * 4));
+    pv_tensor_put(&part);
+}
+
+bool conv_tile_run(pv_dev *dev, struct pv_launch *l, const struct a_conv *a, const struct conv_desc *d, bool upward)
+{
+    if (d->how == CONV_DIRECT || (upward && (a->ky != 2 || a->kz != 2)))
+        return false;
+    bool can_tile = !upward && d->dims == 3 && d->stride == 1 && a->kx == 3 && a->kz == 3;
+    /* a tile serves few channels on maps that it fits; the product's tiles are of voxels in any arrangement */
+    bool tile = d->how == CONV_TILE || (d->how == CONV_OWN && pv_min(a->cb, a->kb) <= 2 &&
+                                        pv_max(fill(a, 8), fill(a, 16)) >= 60);
+    if (can_tile && tile)
+        run_tile(dev, l, a);
+    else
+        run_gemm(dev, l, a, d->stride, upward, d->how != CONV_TILE);
+    return true;
+}
