@@ -145,20 +145,29 @@ __kernel WG64 void conv_pack(GC(float) w, GC(float) bias, G(float) out, struct a
     out[a.off[2] + i] = v;
 }
 
-/* conv_wsum: dw[(v * row + b0 + b) * taps + tap] (+)= sum_s part[s][v/16][b/16][tap][b%16][v%16]. One each. */
-__kernel WG64 void conv_wsum(GC(float) part, G(float) dw, struct a_wsum a)
+/* conv_wsum: dw[(v * row + b0 + b) * taps + tap] (+)= sum_s part[s][v/16][b/16][tap][b%16][v%16].
+ * Groups: vb * bb * taps. Work-item l sums four lanes (l % 64) over every fourth slab from l / 64 on. */
+__kernel WG256 void conv_wsum(GC(float) part, G(float) dw, struct a_wsum a)
 {
-    const int i = GROUP() * 64 + LOCAL();
-    if (i >= a.nv * a.nb * a.taps)
+    __local float4 sums[256];
+    const int l = LOCAL(), group = GROUP(), tap = group % a.taps, bb = group / a.taps % a.bb, vb = group / a.taps / a.bb;
+    const int step = a.vb * a.bb * a.taps * 256;
+    float4 sum = (float4)(0.0f);
+    if (group < a.vb * a.bb * a.taps)
+        for (int s = l / 64; s < a.slabs; s += 4)
+            sum += LD4(part + a.off[0] + (long)s * step + group * 256 + l % 64 * 4);
+    sums[l] = sum;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    const int b = bb * 16 + l / 4, v = vb * 16 + l % 4 * 4;
+    if (l >= 64 || b >= a.nb || group >= a.vb * a.bb * a.taps)
         return;
-    const int tap = i % a.taps, b = i / a.taps % a.nb, v = i / a.taps / a.nb;
-    const int at = (((v / 16) * a.bb + b / 16) * a.taps + tap) * 256 + b % 16 * 16 + v % 16;
-    const long step = (long)a.vb * a.bb * a.taps * 256;
-    float sum = 0;
-    for (int s = 0; s < a.slabs; s++)
-        sum += part[a.off[0] + at + s * step];
+    sum = (sums[l] + sums[l + 64]) + (sums[l + 128] + sums[l + 192]);
     G(float) d = dw + a.off[1] + (v * a.row + a.b0 + b) * a.taps + tap;
-    *d = a.accum ? *d + sum : sum;
+    const int next = a.row * a.taps;
+    const float add[4] = {sum.x, sum.y, sum.z, sum.w};
+    UNROLL for (int i = 0; i < 4; i++)
+        if (v + i < a.nv)
+            d[i * next] = a.accum ? d[i * next] + add[i] : add[i];
 }
 #endif
 

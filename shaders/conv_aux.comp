@@ -5,7 +5,11 @@
 #include "common/base.glsl"
 #include "ops/args/conv.h"
 
+#ifdef ENTRY_conv_wsum
+WG256
+#else
 WG64
+#endif
 
 #ifdef ENTRY_conv_pack
 BUF_R(0, w)
@@ -34,22 +38,29 @@ void main()
 #endif
 
 #ifdef ENTRY_conv_wsum
-BUF_R(0, part)
+BUF_R4(0, part)
 BUF_X(1, dw)
 ARGS(a_wsum)
+shared vec4 sums[256];
+
 void main()
 {
-    int i = GROUP() * 64 + LOCAL();
-    if (i >= a.nv * a.nb * a.taps)
+    int l = LOCAL(), group = GROUP(), tap = group % a.taps, bb = group / a.taps % a.bb, vb = group / a.taps / a.bb;
+    int step = a.vb * a.bb * a.taps * 64;
+    vec4 sum = vec4(0);
+    if (group < a.vb * a.bb * a.taps)
+        for (int s = l / 64; s < a.slabs; s += 4)
+            sum += part[OFF4(0) + s * step + group * 64 + l % 64];
+    sums[l] = sum;
+    barrier();
+    int b = bb * 16 + l / 4, v = vb * 16 + l % 4 * 4;
+    if (l >= 64 || b >= a.nb || group >= a.vb * a.bb * a.taps)
         return;
-    int tap = i % a.taps, b = i / a.taps % a.nb, v = i / a.taps / a.nb;
-    int at = OFF(0) + (((v / 16) * a.bb + b / 16) * a.taps + tap) * 256 + b % 16 * 16 + v % 16;
-    int stride = a.vb * a.bb * a.taps * 256;
-    float sum = 0.0;
-    for (int s = 0; s < a.slabs; s++)
-        sum += part[at + s * stride];
-    int d = OFF(1) + (v * a.row + a.b0 + b) * a.taps + tap;
-    dw[d] = a.accum != 0 ? dw[d] + sum : sum;
+    sum = (sums[l] + sums[l + 64]) + (sums[l + 128] + sums[l + 192]);
+    int d = OFF(1) + (v * a.row + a.b0 + b) * a.taps + tap, next = a.row * a.taps;
+    for (int i = 0; i < 4; i++)
+        if (v + i < a.nv)
+            dw[d + i * next] = a.accum != 0 ? dw[d + i * next] + sum[i] : sum[i];
 }
 #endif
 

@@ -19,7 +19,8 @@ pv_tensor *pv_conv_up(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int 
 /* 1x1x1 convolution of BLOCKED x to PLAIN logits of at most 32 channels. */
 pv_tensor *pv_head(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int co);
 
-/* Whether devices of dev's class have kernels of the implementation `impl` ("direct", "wino", "tile", "gemm"). */
+/* Whether devices of dev's class have kernels of the implementation `impl` ("direct"; fat: "wino",
+ * "two"; simt: "tile", "gemm"). */
 bool pv_conv_has(const pv_dev *dev, const char *impl);
 
 /* Number of weights. */

@@ -82,8 +82,12 @@ void conv_sum_channels(const char *label, pv_tensor *part, int slabs, pv_tensor 
 /* Tiled simt kernels (conv_tile.c): what the tape asks for, on its device; a launch that is set up but for kernel and
  * groups. False: the direct kernel must do it. */
 struct a_conv;
+struct a_wgrad;
 enum conv_how conv_how(const pv_tape *t);
 bool conv_tile_run(pv_dev *dev, struct pv_launch *l, const struct a_conv *a, const struct conv_desc *d, bool upward);
+/* The same for weight gradients. Slabs of planes, and rows of the parts of a plane (a->rows), for `pairs` of blocks. */
+bool conv_tile_wgrad(pv_dev *dev, struct pv_launch *l, struct a_wgrad *a, const struct conv_desc *d, int slabs);
+int conv_tile_slabs(struct a_wgrad *a, int planes, int pairs);
 
 /* References: dense arrays of double on any grids. fine [n][cf][..], coarse [n][cc][..],
  * w [cc][cf][taps]. */

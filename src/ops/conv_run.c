@@ -21,7 +21,7 @@ static const struct pv_kernel simt_up = {"conv_up", "conv_up", "rrx", sizeof(str
 static const struct pv_kernel simt_wgrad = {"conv_wgrad", "conv_wgrad", "rrw", sizeof(struct a_wgrad),
                                             {64, 1, 1}, spec_s};
 static const struct pv_kernel fat_wsum = {"conv_aux", "conv_wsum", "rx", sizeof(struct a_wsum), {1, 1, 1}, NULL};
-static const struct pv_kernel simt_wsum = {"conv_aux", "conv_wsum", "rx", sizeof(struct a_wsum), {64, 1, 1}, NULL};
+static const struct pv_kernel simt_wsum = {"conv_aux", "conv_wsum", "rx", sizeof(struct a_wsum), {256, 1, 1}, NULL};
 static const struct pv_kernel fat_pack = {"conv_aux", "conv_pack", "rrw", sizeof(struct a_pack), {1, 1, 1}, NULL};
 static const struct pv_kernel simt_pack = {"conv_aux", "conv_pack", "rrw", sizeof(struct a_pack), {64, 1, 1}, NULL};
 static const struct pv_kernel k_stem_pack = {"conv_aux", "stem_pack", "rrw", sizeof(struct a_pack), {64, 1, 1},
@@ -344,7 +344,7 @@ static void run_wsum(const char *label, pv_tensor *part, pv_tensor *dw, struct a
     if (fat)
         pv_run(dw->dev, &l);
     else
-        pv_run_items(dw->dev, &l, (uint64_t)a.nv * (uint64_t)a.nb * (uint64_t)a.taps);
+        pv_run_items(dw->dev, &l, (uint64_t)a.vb * (uint64_t)a.bb * (uint64_t)a.taps * 256);
 }
 
 void conv_sum_slabs(const char *label, pv_tensor *part, int slabs, pv_tensor *dw, int fine, int coarse, int taps,
@@ -364,9 +364,11 @@ void conv_sum_channels(const char *label, pv_tensor *part, int slabs, pv_tensor 
     pv_run_items(db->dev, &l, (uint64_t)db->h.n);
 }
 
-static void launch_wgrad(pv_dev *dev, struct pv_launch *l, struct a_wgrad *a, int stride, int slabs)
+static void launch_wgrad(pv_dev *dev, struct pv_launch *l, struct a_wgrad *a, const struct conv_desc *d, int slabs)
 {
-    int taps = a->kx * a->ky * a->kz;
+    if (conv_tile_wgrad(dev, l, a, d, slabs))
+        return;
+    int stride = d->stride, taps = a->kx * a->ky * a->kz;
     if (l->k == &fat_wgrad) {
         int nb = a->vb % 2 == 0 && a->kz > 1 ? 2 : 1;
         l->spec[0] = stride;
@@ -401,10 +403,12 @@ void conv_run_wgrad(const char *label, pv_tensor *fine, pv_tensor *coarse, pv_te
     int row = (fine->h.b[1] - d->pad[1]) * fs.r + (fine->h.b[2] - d->pad[2]) * 16;
     struct pv_launch l = {.k = pv_class(dw) == PV_FAT ? &fat_wgrad : &simt_wgrad, .label = label};
     struct a_wsum ws = {.taps = taps, .row = fine->h.c};
-
     int planes = n * X, want = pv_max(1, 32 / (bb * pv_max(1, vb / 2))), slabs = pv_min(planes, want);
+    a.rows = a.y;
+    if (d->how != CONV_DIRECT)
+        slabs = conv_tile_slabs(&a, planes, bb * vb);
     int per = pv_ceil_div(planes, slabs);
-    slabs = pv_ceil_div(planes, per);
+    slabs = pv_ceil_div(planes, per) * pv_ceil_div(a.y, a.rows);
     int64_t part_count = (int64_t)slabs * vb * bb * taps * 256;
     if (fits(fine, pv_shape_stored(&fine->h)) && fits(coarse, pv_shape_stored(&coarse->h)) &&
         (uint64_t)part_count * 4 <= pv_dev_get_info(dev)->limits.max_binding &&
@@ -421,7 +425,7 @@ void conv_run_wgrad(const char *label, pv_tensor *fine, pv_tensor *coarse, pv_te
         pv_bind(&l, 0, fine);
         pv_bind(&l, 1, coarse);
         pv_bind(&l, 2, part);
-        launch_wgrad(dev, &l, &a, d->stride, slabs);
+        launch_wgrad(dev, &l, &a, d, slabs);
         conv_sum_slabs(label, part, slabs, dw, fine->h.c, coarse->h.c, taps, accum);
         pv_tensor_put(&part);
         return;
@@ -432,6 +436,7 @@ void conv_run_wgrad(const char *label, pv_tensor *fine, pv_tensor *coarse, pv_te
         nx = (nx + 1) / 2;
     pv_tensor *part = pv_tensor_new(dev, pv_flat(taps * 256), PV_F32);
     a.bb = a.pbb = a.vb = a.pvb = 1;
+    a.rows = a.y;
     ws.slabs = ws.vb = ws.bb = 1;
     for (int v = 0; part && v < vb; v++)
         for (int b = 0; b < bb; b++)
@@ -447,7 +452,7 @@ void conv_run_wgrad(const char *label, pv_tensor *fine, pv_tensor *coarse, pv_te
                     pv_bind_range(&l, 1, coarse, (int64_t)s * cs.n + (int64_t)v * cs.b +
                                   (int64_t)(x0 + coarse->h.b[0]) * cs.p, (int64_t)m * cs.p);
                     pv_bind(&l, 2, part);
-                    launch_wgrad(dev, &l, &a, d->stride, 1);
+                    launch_wgrad(dev, &l, &a, d, 1);
                     ws.nv = pv_min(16, coarse->h.c - v * 16);
                     ws.nb = pv_min(16, fine->h.c - b * 16);
                     ws.b0 = b * 16;

@@ -7,6 +7,7 @@
 #include "ops/conv_impl.h"
 
 static const char *const spec_tile[] = {"NB", "WG", "TZ", NULL};
+static const char *const spec_wgrad[] = {"S", "KZ", "KG", "WG", NULL};
 static const char *const spec_gemm[] = {"NB", "S", "UP", NULL};
 
 static const struct pv_kernel k_tile[2] = {
@@ -17,14 +18,20 @@ static const struct pv_kernel k_gemm = {"conv_gemm", "conv_gemm", "rrx", sizeof(
 static const struct pv_kernel k_gemm_sum = {"conv_gemm", "gemm_sum", "rrx", sizeof(struct a_tile), {64, 1, 1},
                                             spec_gemm};
 
+#define WGRAD(items) {"conv_tile_wgrad", "tile_wgrad", "rrw", sizeof(struct a_wgrad), {items, 1, 1}, spec_wgrad}
+/* by the number of taps along x and y */
+static const struct pv_kernel k_wgrad[] = {[1] = WGRAD(16), [2] = WGRAD(32), [3] = WGRAD(48), [4] = WGRAD(64),
+                                           [9] = WGRAD(144)};
+
 /* Work-groups that fill a large GPU. */
 enum { ENOUGH = 512, MOST_SLABS = 16, LEAST_STEPS = 8 };
 
 bool pv_conv_has(const pv_dev *dev, const char *impl)
 {
     enum pv_dev_class c = pv_dev_get_info(dev)->cls;
-    bool simt_only = pv_streq(impl, "tile") || pv_streq(impl, "gemm");
-    return c == PV_REF ? pv_streq(impl, "direct") : pv_streq(impl, "direct") || simt_only == (c == PV_SIMT);
+    if (pv_streq(impl, "direct"))
+        return true;
+    return c == (pv_streq(impl, "tile") || pv_streq(impl, "gemm") ? PV_SIMT : PV_FAT);
 }
 
 enum conv_how conv_how(const pv_tape *t)
@@ -131,5 +138,40 @@ bool conv_tile_run(pv_dev *dev, struct pv_launch *l, const struct a_conv *a, con
         run_tile(dev, l, a);
     else
         run_gemm(dev, l, a, d->stride, upward, d->how != CONV_TILE);
+    return true;
+}
+
+/* ---- weight gradients ---- */
+
+int conv_tile_slabs(struct a_wgrad *a, int planes, int pairs)
+{
+    int want = pv_max(1, ENOUGH / pairs), slabs = pv_min(planes, want);
+    /* parts of a plane of at least 8 rows, where whole planes are too few */
+    int parts = pv_max(1, pv_min(want / slabs, a->y / 8));
+    a->rows = pv_ceil_div(a->y, parts);
+    return slabs;
+}
+
+bool conv_tile_wgrad(pv_dev *dev, struct pv_launch *l, struct a_wgrad *a, const struct conv_desc *d, int slabs)
+{
+    int group = a->kx * a->ky;
+    if (d->how == CONV_DIRECT || group >= (int)PV_COUNT(k_wgrad) || !k_wgrad[group].file)
+        return false;
+    /* voxels along z in even pieces, then as many rows as the local memory holds */
+    int s = d->stride;
+    a->tz = pv_ceil_div(a->z, pv_ceil_div(a->z, s == 1 ? 16 : 8));
+    int row = a->kx * ((a->tz - 1) * s + a->kz), room = TILE_CELLS - row * (a->ky - s);
+    a->ty = pv_min(a->rows, pv_max(1, room / (row * s + a->tz)));
+    a->ty = pv_ceil_div(a->rows, pv_ceil_div(a->rows, a->ty));
+    l->k = &k_wgrad[group];
+    l->args = a;
+    l->spec[0] = s;
+    l->spec[1] = a->kz;
+    l->spec[2] = group;
+    l->spec[3] = group * 16;
+    l->groups[0] = (uint32_t)slabs;
+    l->groups[1] = (uint32_t)a->bb;
+    l->groups[2] = (uint32_t)a->vb;
+    pv_run(dev, l);
     return true;
 }
