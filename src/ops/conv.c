@@ -11,11 +11,10 @@
 
 int pv_conv_weights(int dims, int ci, int co, int k) { return ci * co * k * k * (dims == 3 ? k : 1); }
 
-static struct conv_desc describe(const pv_tape *t, const pv_tensor *x, int ci, int co, int k, int stride, int pad,
-                                 int up)
+static struct conv_desc describe(const pv_tensor *x, int ci, int co, int k, int stride, int pad, int up)
 {
     struct conv_desc d = {.dims = x->h.dims, .ci = ci, .co = co, .k = {k, k, k}, .pad = {pad, pad, pad},
-                          .stride = stride, .up = up, .how = conv_how(t)};
+                          .stride = stride, .up = up};
     if (d.dims == 2) {
         d.k[0] = 1;
         d.pad[0] = 0;
@@ -88,17 +87,23 @@ static void by_reference(const struct walk *k, pv_tensor *dst, bool accum)
                       coarse->h.c, fine->h.s, coarse->h.s, k->d, accum);
 }
 
-static bool by_direct(const struct walk *k, pv_tensor *dst, bool accum)
+static enum conv_how how_of(const char *impl)
 {
+    return pv_streq(impl, "tile") ? CONV_TILE : pv_streq(impl, "gemm") ? CONV_GEMM : CONV_DIRECT;
+}
+
+static bool by_direct(const struct walk *k, pv_tensor *dst, bool accum, enum conv_how how)
+{
+    struct conv_desc d = *k->d;
+    d.how = how;
     if (!pv_tensor_pin(k->src))
         return false;
     pv_tensor *packed = pv_is_ref(dst) ? NULL : conv_packed(k->w, k->b, k->d, k->kind);
     if (pv_is_ref(dst)) {
         by_reference(k, dst, accum);
     } else if (k->upward && k->d->stride > 1) {
-        conv_run_up(k->label, k->src, packed, dst, k->d, k->b != NULL, accum);
+        conv_run_up(k->label, k->src, packed, dst, &d, k->b != NULL, accum);
     } else {
-        struct conv_desc d = *k->d;
         for (int i = 0; i < 3 && k->upward; i++)        /* taps reversed by the packing: pad becomes k - 1 - pad */
             d.pad[i] = d.k[i] - 1 - d.pad[i];
         conv_run_down(k->label, k->src, packed, dst, &d, k->b != NULL, accum);
@@ -109,18 +114,49 @@ static bool by_direct(const struct walk *k, pv_tensor *dst, bool accum)
 
 static bool walk_by(const char *impl, const struct walk *k, pv_tensor *dst, bool accum)
 {
-    return pv_streq(impl, "wino") ? by_wino(k, dst, accum) : pv_streq(impl, "two") ? by_two(k, dst, accum)
-                                                                                   : by_direct(k, dst, accum);
+    return pv_streq(impl, "wino") ? by_wino(k, dst, accum)
+           : pv_streq(impl, "two") ? by_two(k, dst, accum) : by_direct(k, dst, accum, how_of(impl));
 }
 
 /* ---- which implementation ---- */
 
 enum { MOST_IMPL = 3 };
 
-/* Names of what exists for a layer, the default first. Its last resort, "direct", takes every shape. */
-static int implementations(const pv_tape *t, const pv_tensor *fine, const pv_tensor *coarse, const pv_tensor *src,
-                           const pv_tensor *dst, const struct conv_desc *d, const char *list[MOST_IMPL])
+/* Names of what exists for a walk or (grads) a weight gradient, which one kernel serves, the default first. The last
+ * resort, "direct", takes every shape. */
+static int simt_implementations(const pv_tape *t, const pv_tensor *fine, const pv_tensor *src, const pv_tensor *dst,
+                                const struct conv_desc *d, bool grads, const char *list[MOST_IMPL])
 {
+    bool can_gemm = !grads && gemm_kind(d, dst == fine), can_tile = grads || tile_kind(d);
+    bool first = can_tile && (!can_gemm || tile_gains(src, dst));
+    int n = 0;
+    if (t->force_impl) {
+        if ((can_tile && pv_streq(t->force_impl, "tile")) || (grads && pv_streq(t->force_impl, "gemm")))
+            list[n++] = "tile";
+        else if (can_gemm && pv_streq(t->force_impl, "gemm"))
+            list[n++] = "gemm";
+        list[n++] = "direct";
+        return n;
+    }
+    bool gpu = pv_dev_get_info(t->dev)->type == PV_DEV_GPU;
+    if (!gpu)
+        list[n++] = "direct";
+    if (first)
+        list[n++] = "tile";
+    if (can_gemm)
+        list[n++] = "gemm";
+    if (can_tile && !first)
+        list[n++] = "tile";
+    if (gpu)
+        list[n++] = "direct";
+    return n;
+}
+
+static int implementations(const pv_tape *t, const pv_tensor *fine, const pv_tensor *coarse, const pv_tensor *src,
+                           const pv_tensor *dst, const struct conv_desc *d, bool grads, const char *list[MOST_IMPL])
+{
+    if (pv_class(src) == PV_SIMT)
+        return simt_implementations(t, fine, src, dst, d, grads, list);
     bool can_wino = wino_kind(src, d), can_two = two_kind(fine, coarse, d);
     int n = 0;
     if (t->force_impl) {
@@ -165,7 +201,8 @@ static void walk(const struct walk *k)
     if (!k->dst || pv_dev_failed(k->dst->dev))
         return;
     const char *list[MOST_IMPL], *pick;
-    int n = implementations(k->t, k->upward ? k->dst : k->src, k->upward ? k->src : k->dst, k->src, k->dst, k->d, list);
+    int n = implementations(k->t, k->upward ? k->dst : k->src, k->upward ? k->src : k->dst, k->src, k->dst, k->d,
+                            false, list);
     pick = list[0];
     if (k->t->tune && !k->t->force_impl && n > 1) {
         char key[128];
@@ -216,8 +253,10 @@ static bool grads_by_two(const struct grads *g)
     return done;
 }
 
-static bool grads_by_direct(const struct grads *g)
+static bool grads_by_direct(const struct grads *g, enum conv_how how)
 {
+    struct conv_desc d = *g->d;
+    d.how = how;
     pv_tensor *fine = g->fine, *coarse = g->coarse, *out = g->out;
     if (g->dw && pv_tensor_pin(fine)) {
         if (pv_tensor_pin(coarse)) {
@@ -225,7 +264,7 @@ static bool grads_by_direct(const struct grads *g)
                 ref_conv_wgrad(pv_ref_data(fine), pv_ref_data(coarse), pv_ref_data(g->dw), fine->h.n, fine->h.c,
                                coarse->h.c, fine->h.s, coarse->h.s, g->d, g->accum);
             else
-                conv_run_wgrad(g->label, fine, coarse, g->dw, g->d, g->accum);
+                conv_run_wgrad(g->label, fine, coarse, g->dw, &d, g->accum);
             pv_tensor_unpin(coarse);
         }
         pv_tensor_unpin(fine);
@@ -239,7 +278,8 @@ static bool grads_by_direct(const struct grads *g)
 
 static bool grads_by(const char *impl, const struct grads *g)
 {
-    return pv_streq(impl, "wino") ? grads_by_wino(g) : pv_streq(impl, "two") ? grads_by_two(g) : grads_by_direct(g);
+    return pv_streq(impl, "wino") ? grads_by_wino(g)
+           : pv_streq(impl, "two") ? grads_by_two(g) : grads_by_direct(g, how_of(impl));
 }
 
 struct grads_trial { const struct grads *g; const char *const *list; bool had_fine, had_coarse; };
@@ -267,7 +307,7 @@ static void weight_grads(pv_tape *t, const char *label, struct pv_node *n, pv_te
     g.db = n->num_in > 2 ? pv_grad_slot(t, n->in[2], &g.accum_bias) : NULL;
     const char *list[MOST_IMPL] = {"direct"}, *pick;
     int num = fine->h.layout == PV_BLOCKED && coarse->h.layout == PV_BLOCKED
-                  ? implementations(t, fine, coarse, fine, coarse, d, list) : 1;
+                  ? implementations(t, fine, coarse, fine, coarse, d, true, list) : 1;
     pick = list[0];
     if (t->tune && !t->force_impl && num > 1 && g.dw) {
         char key[128];
@@ -355,7 +395,7 @@ pv_tensor *pv_conv(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int co,
     pv_ops_init();
     if (!pv_op_ready(t, 2, (pv_tensor *[]){x, w}))
         return NULL;
-    struct conv_desc d = describe(t, x, x->h.c, co, k, stride, pad, 0);
+    struct conv_desc d = describe(x, x->h.c, co, k, stride, pad, 0);
     if (w->h.n != pv_conv_weights(d.dims, d.ci, co, k) || (b && b->h.n != co))
         return pv_op_bad("conv", "%d weights for %d -> %d channels, k %d", w->h.n, d.ci, co, k);
     if (x->h.layout == PV_PLAIN)
@@ -382,7 +422,7 @@ pv_tensor *pv_conv_up(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int 
     pv_ops_init();
     if (!pv_op_ready(t, 2, (pv_tensor *[]){x, w}))
         return NULL;
-    struct conv_desc d = describe(t, x, x->h.c, co, k, 2, k == 3, 1);
+    struct conv_desc d = describe(x, x->h.c, co, k, 2, k == 3, 1);
     if ((k != 2 && k != 3) || x->h.layout == PV_PLAIN)
         return pv_op_bad("conv_up", "takes BLOCKED input, k 2 or 3");
     if (w->h.n != pv_conv_weights(d.dims, d.ci, co, k) || (b && b->h.n != co))
@@ -429,7 +469,7 @@ pv_tensor *pv_head(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int co)
     pv_ops_init();
     if (!pv_op_ready(t, 2, (pv_tensor *[]){x, w}))
         return NULL;
-    struct conv_desc d = describe(t, x, x->h.c, co, 1, 1, 0, 0);
+    struct conv_desc d = describe(x, x->h.c, co, 1, 1, 0, 0);
     if (co < 1 || co > 32)
         return pv_op_bad("head", "1 to 32 outputs, not %d", co);
     if (w->h.n != d.ci * co || x->h.layout == PV_PLAIN || (b && b->h.n != co))

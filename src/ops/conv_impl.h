@@ -8,8 +8,8 @@
 
 /* One convolution: `fine` is the grid of the larger side (input of conv, output of conv_up), `coarse` the
  * other: coarse voxel o meets fine voxels o * stride + tap - pad. */
-/* Simt kernels: one voxel per work-item; tiles in local memory (conv_tile.c); matrix products (the same); by shape. */
-enum conv_how { CONV_DIRECT, CONV_TILE, CONV_GEMM, CONV_OWN };
+/* Simt kernels: one voxel per work-item; tiles in local memory; matrix products (both conv_tile.c). */
+enum conv_how { CONV_DIRECT, CONV_TILE, CONV_GEMM };
 struct conv_desc {
     int dims, ci, co;           /* of the op: conv ci at fine, co at coarse; conv_up ci at coarse, co at fine */
     int k[3], pad[3], stride;
@@ -79,11 +79,14 @@ void conv_sum_slabs(const char *label, pv_tensor *part, int slabs, pv_tensor *dw
                     bool accum);
 void conv_sum_channels(const char *label, pv_tensor *part, int slabs, pv_tensor *db, bool accum);
 
-/* Tiled simt kernels (conv_tile.c): what the tape asks for, on its device; a launch that is set up but for kernel and
- * groups. False: the direct kernel must do it. */
+/* Tiled simt kernels (conv_tile.c). `kind`: walks they exist for; `gains`: tiles are expected to be faster than matrix
+ * products. A launch that is set up but for kernel and groups; false: the direct
+ * kernel must do it. */
 struct a_conv;
 struct a_wgrad;
-enum conv_how conv_how(const pv_tape *t);
+bool tile_kind(const struct conv_desc *d);
+bool gemm_kind(const struct conv_desc *d, bool upward);
+bool tile_gains(const pv_tensor *src, const pv_tensor *dst);
 bool conv_tile_run(pv_dev *dev, struct pv_launch *l, const struct a_conv *a, const struct conv_desc *d, bool upward);
 /* The same for weight gradients. Slabs of planes, and rows of the parts of a plane (a->rows), for `pairs` of blocks. */
 bool conv_tile_wgrad(pv_dev *dev, struct pv_launch *l, struct a_wgrad *a, const struct conv_desc *d, int slabs);

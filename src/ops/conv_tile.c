@@ -34,16 +34,6 @@ bool pv_conv_has(const pv_dev *dev, const char *impl)
     return c == (pv_streq(impl, "tile") || pv_streq(impl, "gemm") ? PV_SIMT : PV_FAT);
 }
 
-enum conv_how conv_how(const pv_tape *t)
-{
-    const struct pv_dev_info *i = pv_dev_get_info(t->dev);
-    if (i->cls != PV_SIMT)
-        return CONV_DIRECT;
-    if (t->force_impl)
-        return pv_streq(t->force_impl, "tile") ? CONV_TILE : pv_streq(t->force_impl, "gemm") ? CONV_GEMM : CONV_DIRECT;
-    return i->type == PV_DEV_GPU ? CONV_OWN : CONV_DIRECT;
-}
-
 static struct a_tile tile_args(const struct a_conv *a)
 {
     return (struct a_tile){.n = a->n, .cb = a->cb, .kb = a->kb, .x = a->x, .y = a->y, .z = a->z, .kx = a->kx,
@@ -52,17 +42,28 @@ static struct a_tile tile_args(const struct a_conv *a)
         .accum = a->accum, .fx = a->fx, .fy = a->fy, .fz = a->fz};
 }
 
-/* Share of a tile's voxels that exist, in per cent. */
-static int fill(const struct a_conv *a, int tz)
+/* Share of the voxels of tiles that exist, in per cent. */
+static int fill(int x, int y, int z, int tz)
 {
     int ty = 128 / tz;
-    int64_t covered = (int64_t)pv_ceil_div(a->x, 4) * 4 * pv_ceil_div(a->y, ty) * ty * pv_ceil_div(a->z, tz) * tz;
-    return (int)((int64_t)a->x * a->y * a->z * 100 / covered);
+    int64_t covered = (int64_t)pv_ceil_div(x, 4) * 4 * pv_ceil_div(y, ty) * ty * pv_ceil_div(z, tz) * tz;
+    return (int)((int64_t)x * y * z * 100 / covered);
+}
+
+bool tile_kind(const struct conv_desc *d) { return d->dims == 3 && d->stride == 1 && d->k[2] == 3; }
+
+bool gemm_kind(const struct conv_desc *d, bool upward) { return d->stride == 1 || !upward || d->k[2] == 2; }
+
+bool tile_gains(const pv_tensor *src, const pv_tensor *dst)
+{
+    /* a tile serves few channels on maps that it fits; the product's tiles are of voxels in any arrangement */
+    const int *s = dst->h.s;
+    return pv_min(src->h.c, dst->h.c) <= 32 && pv_max(fill(s[0], s[1], s[2], 8), fill(s[0], s[1], s[2], 16)) >= 60;
 }
 
 static void run_tile(pv_dev *dev, struct pv_launch *l, const struct a_conv *c)
 {
-    int nb = c->kb % 2 == 0 ? 2 : 1, tz = fill(c, 8) > fill(c, 16) ? 8 : 16;
+    int nb = c->kb % 2 == 0 ? 2 : 1, tz = fill(c->x, c->y, c->z, 8) > fill(c->x, c->y, c->z, 16) ? 8 : 16;
     struct a_tile a = tile_args(c);
     l->k = &k_tile[nb - 1];
     l->args = &a;
@@ -75,7 +76,7 @@ static void run_tile(pv_dev *dev, struct pv_launch *l, const struct a_conv *c)
     pv_run(dev, l);
 }
 
-static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, int stride, bool upward, bool split)
+static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, int stride, bool upward)
 {
     struct a_tile a = tile_args(c), sum = a;
     int taps = a.kx * a.ky * a.kz;
@@ -89,7 +90,7 @@ static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, i
     int64_t most = (int64_t)(pv_dev_get_info(dev)->limits.max_binding / 64) / ((int64_t)a.n * a.kb * voxels);
     int slabs = pv_min(pv_ceil_div(ENOUGH, groups), steps / LEAST_STEPS);
     slabs = pv_min(slabs, most < MOST_SLABS ? (int)most : MOST_SLABS);
-    slabs = split && !upward && slabs > 1 ? slabs : 1;
+    slabs = !upward && slabs > 1 ? slabs : 1;
     a.per = pv_ceil_div(steps, slabs);
     slabs = pv_ceil_div(steps, a.per);
     l->k = &k_gemm;
@@ -128,17 +129,11 @@ static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, i
 
 bool conv_tile_run(pv_dev *dev, struct pv_launch *l, const struct a_conv *a, const struct conv_desc *d, bool upward)
 {
-    if (d->how == CONV_DIRECT || (upward && (a->ky != 2 || a->kz != 2)))
-        return false;
-    bool can_tile = !upward && d->dims == 3 && d->stride == 1 && a->kx == 3 && a->kz == 3;
-    /* a tile serves few channels on maps that it fits; the product's tiles are of voxels in any arrangement */
-    bool tile = d->how == CONV_TILE || (d->how == CONV_OWN && pv_min(a->cb, a->kb) <= 2 &&
-                                        pv_max(fill(a, 8), fill(a, 16)) >= 60);
-    if (can_tile && tile)
+    if (d->how == CONV_TILE)
         run_tile(dev, l, a);
-    else
-        run_gemm(dev, l, a, d->stride, upward, d->how != CONV_TILE);
-    return true;
+    else if (d->how == CONV_GEMM)
+        run_gemm(dev, l, a, d->stride, upward);
+    return d->how != CONV_DIRECT;
 }
 
 /* ---- weight gradients ---- */
