@@ -150,7 +150,8 @@ __kernel WG64 void conv_pack(GC(float) w, GC(float) bias, G(float) out, struct a
 __kernel WG256 void conv_wsum(GC(float) part, G(float) dw, struct a_wsum a)
 {
     __local float4 sums[256];
-    const int l = LOCAL(), group = GROUP(), tap = group % a.taps, bb = group / a.taps % a.bb, vb = group / a.taps / a.bb;
+    const int l = LOCAL(), group = GROUP();
+    const int tap = group % a.taps, bb = group / a.taps % a.bb, vb = group / a.taps / a.bb;
     const int step = a.vb * a.bb * a.taps * 256;
     float4 sum = (float4)(0.0f);
     if (group < a.vb * a.bb * a.taps)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * 3x3x3 convolutions of stride 1 for few channels (simt): a tile of the input with its halo is brought to local memory
- * once for all 27 taps. Constants: NB output blocks of a work-group (1 or 2), WG = 128 * NB, TZ voxels of a tile along z
- * (8 or 16). */
+ * once for all 27 taps. Constants: NB output blocks of a work-group (1 or 2), WG = 128 * NB, TZ voxels of a tile along
+ * z (8 or 16). */
 #include "common/base.h"
 #include "ops/args/conv_tile.h"
 

@@ -17,7 +17,7 @@ struct a_tile {
     KI32 wb;                    /* weights: floats between output blocks */
     KI32 w0, bias;              /* weights: where the first tap and the first bias are; bias -1: none */
     KI32 accum;                 /* add to dst */
-    KI32 per, ds;               /* conv_gemm: steps of one slab, floats between slabs of dst; gemm_sum: slabs, the same */
+    KI32 per, ds;               /* conv_gemm: steps of a slab, floats between slabs of dst; gemm_sum: slabs, the same */
     KI32 fx, fy, fz;            /* upward: output voxels of this launch */
 };
 
