@@ -124,6 +124,57 @@ __kernel WG1 void wino_weights(GC(float) w, G(float) u, struct a_wino_w a)
     }
 }
 
+/* wino_wsum: dw[k][c][27] (+)= G' (sum of slabs), with G' u = u0 + (u1 + u2) / 2, (u1 - u2) / 2, (u1 + u2) / 2 + u3
+ * along each axis; db[k] likewise from the slabs' sums of dy. Work-item: a pair of blocks. Groups: (cb, kb). */
+__kernel WG1 void wino_wsum(GC(float) part, G(float) dw, GC(float) bias_part, G(float) db, struct a_wino_s a)
+{
+    float rows[16 * 27 * 16] __attribute__((aligned(64)));      /* [c * 27 + tap][k] */
+    const int cb = get_group_id(0), kb = get_group_id(1);
+    const long step = WINO_STEP(a.kb, a.cb);
+    part += a.off[0] + ((long)kb * a.cb + cb) * 256;
+    for (int c = 0; c < 16; c++) {
+        float16 p[48], q[4];
+        NOUNROLL for (int i = 0; i < 16; i++) {     /* along z */
+            UNROLL for (int j = 0; j < 4; j++)
+                q[j] = LD16(part + (long)(i * 4 + j) * step + c * 16);
+            for (int s = 1; s < a.slabs; s++)
+                UNROLL for (int j = 0; j < 4; j++)
+                    q[j] += LD16(part + ((long)s * 64 + i * 4 + j) * step + c * 16);
+            const float16 m = 0.5f * (q[1] + q[2]);
+            p[i * 3] = q[0] + m;
+            p[i * 3 + 1] = 0.5f * (q[1] - q[2]);
+            p[i * 3 + 2] = m + q[3];
+        }
+        UNROLL for (int x = 0; x < 4; x++)          /* along y */
+            UNROLL for (int w = 0; w < 3; w++) {
+                float16 *v = p + x * 12 + w;
+                const float16 m = 0.5f * (v[3] + v[6]), e = 0.5f * (v[3] - v[6]);
+                v[0] += m;
+                v[3] = e;
+                v[6] = m + v[9];
+            }
+        UNROLL for (int i = 0; i < 9; i++) {
+            const float16 m = 0.5f * (p[12 + i] + p[24 + i]), e = 0.5f * (p[12 + i] - p[24 + i]);
+            PST(rows + (c * 27 + i) * 16) = p[i] + m;
+            PST(rows + (c * 27 + 9 + i) * 16) = e;
+            PST(rows + (c * 27 + 18 + i) * 16) = m + p[36 + i];
+        }
+    }
+    if (cb == 0 && a.bias) {
+        float16 sum = LD16(bias_part + a.off[2] + kb * 16);
+        for (int s = 1; s < a.slabs; s++)
+            sum += LD16(bias_part + a.off[2] + ((long)s * a.kb + kb) * 16);
+        float one[16];
+        vstore16(sum, 0, one);
+        for (int k = 0; k < 16 && kb * 16 + k < a.nk; k++) {
+            G(float) d = db + a.off[3] + kb * 16 + k;
+            *d = a.bias == 2 ? *d + one[k] : one[k];
+        }
+    }
+    const int nk = min(16, a.nk - kb * 16), nc = min(16, a.nc - cb * 16);
+    dw += a.off[1] + ((long)kb * 16 * a.nc + cb * 16) * 27;
+    put_rows(rows, dw, (long)a.nc * 27, nk, nc * 27, a.accum);
+}
 #else
 /* One element each. */
 __kernel WG64 void conv_pack(GC(float) w, GC(float) bias, G(float) out, struct a_pack a)

@@ -12,6 +12,8 @@
 /* Aligned block of 16 channels. */
 #define LD16(p) (*(__global const float16 *)(p))
 #define ST16(p) (*(__global float16 *)(p))
+#define PLD(p) (*(const float16 *)(p))     /* private memory */
+#define PST(p) (*(float16 *)(p))
 #define LD4(p) (*(__global const float4 *)(p))
 #define ST4(p) (*(__global float4 *)(p))
 

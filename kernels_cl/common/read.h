@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Fat kernels that normalise what they read: act((x - mean) * scale + bias), act(v) = v > 0 ? v : slope v, with the
- * table of norm.cl; and private memory in blocks of 16 lanes. */
+ * table of norm.cl. */
 #ifndef COMMON_READ_H
 #define COMMON_READ_H
 
 typedef __global const float *GCP;
-#define PLD(p) (*(const float16 *)(p))
-#define PST(p) (*(float16 *)(p))
 
 struct read_norm { float16 scale, bias, mean; float slope; };
 #define NORMED(x) fma((x) - m.mean, m.scale, m.bias)

@@ -38,7 +38,7 @@ static bool cut(struct cut *p, int y, int z, int want, int blocks)
             best = pv_min(best, cost[i]);
         }
         size_t i = 0;           /* the first that is nearly best: few different programs */
-        while (cost[i] * 8 > best * 9)
+        while (cost[i] * 6 > best * 7)
             i++;
         p->t = tiles[i];
         if (blocks * pv_ceil_div(num, p->t) * p->t * 16 <= CONV2_BUF)

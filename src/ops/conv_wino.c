@@ -12,8 +12,7 @@ static const struct pv_kernel k_weights = {"conv_aux", "wino_weights", "rw", siz
 static const struct pv_kernel k_conv = {"wino", "wino_conv", "rrxrw", sizeof(struct a_wino), {1, 1, 1}, spec_conv};
 static const struct pv_kernel k_wgrad = {"wino_wgrad", "wino_wgrad", "rrwrw", sizeof(struct a_wino_g), {1, 1, 1},
                                          spec_wgrad};
-static const struct pv_kernel k_wsum = {"wino_wgrad", "wino_wsum", "rxrx", sizeof(struct a_wino_s), {1, 1, 1},
-                                        spec_wgrad};
+static const struct pv_kernel k_wsum = {"conv_aux", "wino_wsum", "rxrx", sizeof(struct a_wino_s), {1, 1, 1}, NULL};
 
 struct tiling { int t, nb, run, rows, kg; };
 
@@ -216,7 +215,7 @@ void wino_run_wgrad(const char *label, const struct conv_in *in, pv_tensor *dy, 
                           .groups = {(uint32_t)w.num, (uint32_t)pv_ceil_div(kb, w.kg), 1}};
     struct a_wino_s as = {.slabs = w.num, .kb = kb, .cb = cb, .nk = dy->h.c, .nc = x->h.c, .accum = accum,
                           .bias = !db ? 0 : accum_bias ? 2 : 1};
-    struct pv_launch sum = {.k = &k_wsum, .label = label, .args = &as, .spec = {l.spec[0], l.spec[1]},
+    struct pv_launch sum = {.k = &k_wsum, .label = label, .args = &as,
                             .groups = {(uint32_t)cb, (uint32_t)kb, 1}};
     if (part && bias_part) {
         pv_bind(&l, 0, x);

@@ -108,6 +108,7 @@ static bool ocl_open(pv_dev *dev, int index)
     d->id = ids[index];
     d->sync = pv_env("PV_SYNC") != NULL;
     d->oclgrind = strstr(dev->info.driver, "Oclgrind") != NULL;
+    d->keeps_programs = strstr(dev->info.driver, "Portable Computing Language") != NULL;
     if (d->oclgrind) {          /* it checks bounds itself, if buffers are no larger than asked for */
         dev->exact = true;
         dev->guard_bytes = 0;

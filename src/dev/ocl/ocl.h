@@ -55,6 +55,9 @@ struct ocl_dev {
     struct ocl_timed *timed;
     int num_timed, cap_timed;
     bool sync;
+    /* PoCL keeps what it compiles on disk itself; asked for a binary, it first compiles every kernel of the program
+     * once more, for work-groups of any size. */
+    bool keeps_programs;
     /* Oclgrind 21.10: fills, copies and writes of parts leave memory marked as uninitialised, and the
      * freeze instructions that optimisation makes cannot be interpreted. */
     bool oclgrind;

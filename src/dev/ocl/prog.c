@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Programs and kernels: built from the embedded source with the class and constants as -D, kept in memory by
- * options and on disk by source, options, device and driver. Binaries are stored after the first launches,
- * because CPU runtimes finish code generation then. */
+ * options and on disk by source, options, device and driver, unless the driver does so itself. Binaries are stored
+ * after the first launches, because CPU runtimes finish code generation then. */
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +15,7 @@ static cl_program from_cache(pv_dev *dev, uint64_t hash, const char *options)
     struct ocl_dev *d = dev->impl;
     void *data;
     size_t bytes;
-    if (dev->opts.no_cache || !pv_cache_load(hash, "clbin", &data, &bytes))
+    if (dev->opts.no_cache || d->keeps_programs || !pv_cache_load(hash, "clbin", &data, &bytes))
         return NULL;
     cl_int e, status;
     const unsigned char *bin = data;
@@ -133,7 +133,7 @@ cl_kernel ocl_get_kernel(pv_dev *dev, const struct pv_resolved *r)
 void ocl_programs_save(pv_dev *dev)
 {
     struct ocl_dev *d = dev->impl;
-    if (dev->opts.no_cache)
+    if (dev->opts.no_cache || d->keeps_programs)
         return;
     for (struct ocl_program *p = d->programs; p; p = p->next) {
         size_t bytes = 0;

@@ -51,7 +51,7 @@ struct a_wino_g {
     KF32 slope;
 };
 
-/* wino_wsum: dw (+)= inverse transform of the sum of slabs */
+/* wino_wsum (conv_aux.cl): dw (+)= inverse transform of the sum of slabs */
 struct a_wino_s {
     KU32 off[4];                /* part, dw, bias_part, db */
     KI32 slabs, kb, cb;
