@@ -58,6 +58,10 @@ void pv_fault_keep(struct pv_fault_kept *k, uint64_t order);    /* takes this th
 bool pv_fault_raise(struct pv_fault_kept *k);   /* pv_fail() with it in this thread, if there is one; always false */
 void pv_fault_drop(struct pv_fault_kept *k);
 
+/* The mutex of a static slot, made at first use by whichever thread comes first; never freed. */
+typedef _Atomic(struct pv_mutex *) pv_mutex_slot;
+struct pv_mutex *pv_mutex_of(pv_mutex_slot *slot);
+
 /* ---- log ---- */
 enum pv_log_level { PV_LOG_NONE = -1, PV_LOG_ERROR, PV_LOG_WARN, PV_LOG_INFO, PV_LOG_DEBUG };
 void pv_log(enum pv_log_level level, const char *fmt, ...) PV_PRINTF(2, 3);
@@ -72,7 +76,8 @@ enum pv_log_level pv_log_level(void);                       /* what was set */
  * (NULL, NULL) all. `fn` is called under a lock with a finished line (no newline); it gets errors,
  * warnings and information whatever the level on stderr, and the debug lines that stderr shows. */
 void pv_log_sink(void (*fn)(void *user, enum pv_log_level level, const char *line), void *user);
-/* Called (under the lock) before a line goes to stderr, to clear a progress line first. */
+/* Called (under the lock) before a line goes to stderr, to clear a progress line first. (NULL, user) removes it, if
+ * it is that user's. */
 void pv_log_before_print(void (*fn)(void *user), void *user);
 
 /* ---- memory: small things; ends the process with a message if the system has none left ---- */
@@ -116,6 +121,8 @@ void pv_strs_free(struct pv_strs *l);
  * and G (powers of 1024). */
 bool pv_parse_i64(const char *s, int64_t *out);
 bool pv_parse_f64(const char *s, double *out);
+/* "%.*g" with a point whatever the locale says. */
+void pv_digits_text(char out[40], double v, int digits);
 bool pv_parse_size(const char *s, uint64_t *out);
 bool pv_parse_bool(const char *s, bool *out);
 bool pv_parse_shape(const char *s, int out[3]);             /* "112x112x80" */

@@ -264,7 +264,9 @@ void pv_log_sink(void (*fn)(void *user, enum pv_log_level level, const char *lin
 void pv_log_before_print(void (*fn)(void *user), void *user)
 {
     bool entered = enter();
-    before_print.fn = fn;
-    before_print.user = user;
+    if (fn || before_print.user == user) {
+        before_print.fn = fn;
+        before_print.user = user;
+    }
     leave(entered);
 }

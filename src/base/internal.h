@@ -11,10 +11,6 @@
 /* Says that memory ran out and ends the process. */
 _Noreturn void pv_out_of_memory(size_t bytes);
 
-/* The mutex of a static slot, made at first use by whichever thread comes first; never freed. */
-typedef _Atomic(pv_mutex *) pv_mutex_slot;
-pv_mutex *pv_mutex_of(pv_mutex_slot *slot);
-
 void pv_str_addv(struct pv_str *s, const char *fmt, va_list args) PV_PRINTF(2, 0);
 
 /* Shortest decimal text that reads back as `v` (finite), with a point whatever the locale says. */

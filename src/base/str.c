@@ -226,6 +226,24 @@ double pv_number_read(const char *s, const char **end)
     return v;
 }
 
+/* The locale's decimal point replaced by a point. */
+static void with_point(char *out)
+{
+    const char *point = locale_point();
+    char *p = strcmp(point, ".") == 0 ? NULL : strstr(out, point);
+    if (p) {
+        size_t n = strlen(point);
+        *p = '.';
+        memmove(p + 1, p + n, strlen(p + n) + 1);
+    }
+}
+
+void pv_digits_text(char out[40], double v, int digits)
+{
+    snprintf(out, 40, "%.*g", digits, v);
+    with_point(out);
+}
+
 void pv_number_text(char out[32], double v)
 {
     if (v == floor(v) && fabs(v) < 1e15) {      /* the usual case, without a search */
@@ -237,13 +255,7 @@ void pv_number_text(char out[32], double v)
         if (strtod(out, NULL) == v)
             break;
     }
-    const char *point = locale_point();
-    char *p = strcmp(point, ".") == 0 ? NULL : strstr(out, point);
-    if (p) {
-        size_t n = strlen(point);
-        *p = '.';
-        memmove(p + 1, p + n, strlen(p + n) + 1);
-    }
+    with_point(out);
 }
 
 bool pv_parse_i64(const char *s, int64_t *out)

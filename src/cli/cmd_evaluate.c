@@ -21,7 +21,7 @@ struct args {
     struct pv_strs runs, compared;
     int64_t classes, largest, batch;
     int stride[3];
-    bool json, quiet, save, analysis, by_reference;
+    bool json, quiet, save, analysis, by_reference, partial;
     int64_t features;
 };
 
@@ -93,8 +93,7 @@ static bool score_file(const struct args *a, const char *name, const struct pv_e
     char *pp = pv_path_join(a->pred, name), *rp = pv_path_join(a->ref, name);
     struct pv_volume p = {0}, r = {0};
     struct pv_case_metrics cm = {0};
-    bool ok = (pv_file_exists(rp) || pv_fail(PV_FAULT_INPUT, "%s has no reference %s", pp, rp)) &&
-              pv_volume_read(pp, PV_LABEL, NULL, &p) && pv_volume_read(rp, PV_LABEL, NULL, &r);
+    bool ok = pv_volume_read(pp, PV_LABEL, NULL, &p) && pv_volume_read(rp, PV_LABEL, NULL, &r);
     if (ok && memcmp(p.size, r.size, sizeof p.size))
         ok = pv_fail(PV_FAULT_INPUT, "%s has %dx%dx%d voxels, its reference %s %dx%dx%d; predict on the reference's "
                      "grid", pp, p.size[0], p.size[1], p.size[2], rp, r.size[0], r.size[1], r.size[2]);
@@ -113,6 +112,61 @@ static bool score_file(const struct args *a, const char *name, const struct pv_e
     return ok;
 }
 
+/* NAME_prob beside NAME, as predict --probabilities writes them. */
+static bool is_probabilities(const struct args *a, const char *name)
+{
+    size_t n = pv_stem_length(name);
+    if (n < 6 || strncmp(name + n - 5, "_prob", 5))
+        return false;
+    char *labels = pv_asprintf("%s/%.*s%s", a->pred, (int)n - 5, name, name + n);
+    bool there = pv_file_exists(labels);
+    pv_free(labels);
+    return there;
+}
+
+/* How many label files `from` holds, how many of them are not in `to`, and the first of those. */
+static bool lacking(const struct args *a, const char *from, const char *to, size_t *all, size_t *missing, char **first)
+{
+    char **names;
+    size_t n;
+    *all = *missing = 0;
+    *first = NULL;
+    if (!pv_list_dir(from, &names, &n))
+        return pv_fail(PV_FAULT_INPUT, "cannot read %s: %s", from, pv_os_error());
+    for (size_t i = 0; i < n; i++) {
+        char *path = pv_path_join(to, names[i]);
+        bool counts = pv_format_of(names[i]) && names[i][0] != '.' &&
+                      !(from == a->pred && is_probabilities(a, names[i]));
+        *all += counts;
+        if (counts && !pv_file_exists(path) && (*missing)++ == 0)
+            *first = pv_strdup(names[i]);
+        pv_free(path);
+        free(names[i]);
+    }
+    free(names);
+    return true;
+}
+
+/* A case that was not predicted would silently stay out of the mean. */
+static bool all_paired(const struct args *a)
+{
+    size_t all, n;
+    char *first = NULL;
+    bool ok = lacking(a, a->pred, a->ref, &all, &n, &first);
+    if (ok && all == 0)
+        ok = pv_fail(PV_FAULT_INPUT, "%s holds no label files (.nii, .nii.gz, .h5)", a->pred);
+    if (ok && n)
+        ok = pv_fail(PV_FAULT_INPUT, "%s/%s has no reference %s/%s", a->pred, first, a->ref, first);
+    pv_free(first);
+    first = NULL;
+    ok = ok && lacking(a, a->ref, a->pred, &all, &n, &first);
+    if (ok && n && !a->partial)
+        ok = pv_fail(PV_FAULT_INPUT, "%zu references of %s have no prediction in %s, the first is %s: predict them, or "
+                     "say --partial to score the others", n, a->ref, a->pred, first);
+    pv_free(first);
+    return ok;
+}
+
 static bool score_files(const struct args *a)
 {
     char **names;
@@ -122,16 +176,14 @@ static bool score_files(const struct args *a)
     struct pv_eval_params ep = pv_eval_defaults((int)a->classes);
     ep.wanted = 1u << PV_DICE | 1u << PV_JACCARD | 1u << PV_HD95 | 1u << PV_ASD;
     struct pv_table t;
-    bool ok = set_params(a, &ep);
+    bool ok = set_params(a, &ep) && all_paired(a);
     pv_table_init(&t, &ep, NULL);
     for (size_t i = 0; i < n; i++) {
-        if (ok && pv_format_of(names[i]) && names[i][0] != '.')
+        if (ok && pv_format_of(names[i]) && names[i][0] != '.' && !is_probabilities(a, names[i]))
             ok = score_file(a, names[i], &ep, &t);
         free(names[i]);
     }
     free(names);
-    if (ok && t.num_cases == 0)
-        ok = pv_fail(PV_FAULT_INPUT, "%s holds no label files (.nii, .nii.gz, .h5)", a->pred);
     const char *folder = a->out ? a->out : a->pred;
     char *csv = pv_path_join(folder, "evaluation.csv"), *json = pv_path_join(folder, "evaluation.json");
     ok = ok && (pv_mkdirs(folder) || pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", folder, pv_os_error())) &&
@@ -274,6 +326,7 @@ static int run(int argc, char **argv)
     const struct pv_opt opts[] = {
         {"pred", PV_OPT_STR, &a.pred, "DIR", "folder of predicted label files"},
         {"ref", PV_OPT_STR, &a.ref, "DIR", "folder of reference label files of the same names"},
+        {"partial", PV_OPT_FLAG, &a.partial, NULL, "with --pred: references without a prediction stay out"},
         {"classes", PV_OPT_INT, &a.classes, "N", "with --pred: classes, background included (default 2)"},
         {"run", PV_OPT_LIST, &a.runs, "RUN", "run folder to predict with; several form an ensemble"},
         {"data", PV_OPT_STR, &a.data, "DIR", "with --run: the data set"},

@@ -33,8 +33,9 @@ static bool set_value(const struct pv_opt *o, const char *v)
         *(const char **)o->to = v;
         return true;
     case PV_OPT_INT:
-        return pv_parse_i64(v, &i) ? (*(int64_t *)o->to = i, true)
-                                   : pv_fail(PV_FAULT_USAGE, "--%s takes a whole number, not '%s'", o->name, v);
+        return pv_parse_i64(v, &i) && i >= 0
+               ? (*(int64_t *)o->to = i, true)
+               : pv_fail(PV_FAULT_USAGE, "--%s takes a whole number from 0 on, not '%s'", o->name, v);
     case PV_OPT_NUM:
         return pv_parse_f64(v, o->to) || pv_fail(PV_FAULT_USAGE, "--%s takes a number, not '%s'", o->name, v);
     case PV_OPT_SHAPE:
@@ -81,6 +82,10 @@ enum pv_parse pv_parse_opts(const struct pv_command *c, const struct pv_opt *opt
             return PV_PARSE_EXIT;
         }
         if (o->type == PV_OPT_FLAG) {
+            if (eq) {
+                pv_fail(PV_FAULT_USAGE, "--%s takes no value: give it or leave it away", o->name);
+                return PV_PARSE_EXIT;
+            }
             *(bool *)o->to = true;
             continue;
         }

@@ -63,7 +63,7 @@ static bool plan(struct pv_store *s, struct item *it)
     if (it->need > s->stats.budget)
         return pv_fail(PV_FAULT_INPUT,
                        "%s: reading and preparing it takes %llu MB, but volumes may take only %llu MB: allow more "
-                       "(option cache)",
+                       "(setting data.memory_mb)",
                        s->ds->cases[it->what.index].images[0], (unsigned long long)(it->need >> 20) + 1,
                        (unsigned long long)(s->stats.budget >> 20));
     return true;

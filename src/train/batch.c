@@ -3,6 +3,7 @@
 #include "train/batch.h"
 
 #include <stdio.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/rng.h"
@@ -52,8 +53,8 @@ static bool take_ids(const pv_json *cases, const char *key, const pv_dataset *ds
     return true;
 }
 
-/* Preset auto: the patch is the median size of the training volumes, at most 112x112x80 voxels in all, sides
- * multiples of 16; the stride half of it. */
+/* Preset auto, what was not given: the patch is the median size of the training volumes, at most 112x112x80 voxels in
+ * all, sides multiples of 16; the stride half of it. */
 static bool plan_patch(pv_json *config, const pv_dataset *ds)
 {
     int n = ds->num_split[PV_TRAIN], *v = pv_array(int, n), *side[3];
@@ -87,12 +88,17 @@ static bool plan_patch(pv_json *config, const pv_dataset *ds)
         int big = patch[0] >= patch[1] && patch[0] >= patch[2] ? 0 : patch[1] >= patch[2] ? 1 : 2;
         patch[big] -= 16;
     }
+    const pv_json *by = pv_json_get(config, "by_data");
+    if (!pv_json_flag(by, "patch", false))
+        pv_config_patch(config, "train.patch", patch);
     for (int a = 0; a < 3; a++) {
-        stride[a] = ok ? patch[a] / 2 : 0;
+        stride[a] = ok ? pv_max(1, patch[a] / 2) : 0;
         pv_free(side[a]);
     }
     pv_free(v);
     if (ok) {
+        if (!pv_json_flag(by, "stride", false))
+            pv_config_patch(config, "eval.stride", stride);
         pv_config_set_shape(config, "train.patch", patch);
         pv_config_set_shape(config, "eval.stride", stride);
         pv_info("patch %dx%dx%d, stride %dx%dx%d, by the size of the volumes", patch[0], patch[1], patch[2],
@@ -113,6 +119,19 @@ static void describe(pv_json *config, const pv_dataset *ds)
     pv_json_set(j, "classes", classes);
     pv_json_set(j, "channels", channels);
     pv_json_set(config, "dataset", j);
+}
+
+/* A negative eval.every: twenty times, where there is something to validate with. */
+static void plan_validation(pv_json *config, const pv_dataset *ds)
+{
+    pv_json *ev = pv_json_get(config, "eval");
+    if (pv_json_num(ev, "every", 0) >= 0)
+        return;
+    double iters = pv_json_num(pv_json_get(config, "train"), "iters", 1);
+    pv_json_set_num(ev, "every", ds->num_split[PV_VAL] > 0 ? fmax(1, floor(iters / 20)) : 0);
+    if (ds->num_split[PV_VAL] > 0)
+        pv_info("validation on %d cases every %.0f iterations (eval.every)", ds->num_split[PV_VAL],
+                pv_json_num(ev, "every", 0));
 }
 
 pv_dataset *pv_feed_resolve(pv_json *config, const char *data, const char *lists, bool unlabeled)
@@ -144,8 +163,10 @@ pv_dataset *pv_feed_resolve(pv_json *config, const char *data, const char *lists
     put_ids(cases, "labeled", ds, l, nl);
     put_ids(cases, "unlabeled", ds, u, unlabeled || active ? nu : 0);
     pv_json_set(config, "cases", cases);
-    if (ok && pv_streq(pv_json_str(config, "preset", ""), "auto"))
+    if (ok && pv_json_get(config, "by_data"))
         ok = plan_patch(config, ds);
+    pv_json_remove(config, "by_data");
+    plan_validation(config, ds);
     pv_free(l);
     pv_free(u);
     if (!ok)

@@ -13,7 +13,7 @@ enum { MAX_KEEP = PV_MAX_NETS * 2 + PV_MAX_STATES };
 static void meta_num(pv_st_writer *w, const char *key, double v)
 {
     char text[40];
-    snprintf(text, sizeof text, "%.17g", v);
+    pv_digits_text(text, v, 17);
     pv_st_meta_set(w, key, text);
 }
 

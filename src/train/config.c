@@ -137,7 +137,7 @@ static bool known_keys(const pv_json *c, const pv_json *base, const char *prefix
     for (size_t i = 0; i < pv_json_count(c); i++) {
         const char *key = pv_json_key_at(c, i);
         static const char *const others[] = {"method", "preset", "version", "cases", "device", "command", "tuning",
-                                             "init", "dataset"};
+                                             "init", "dataset", "by_data"};
         bool top = prefix[0] == 0, other = false;
         for (size_t k = 0; top && k < PV_COUNT(others); k++)
             other = other || pv_streq(key, others[k]);
@@ -299,6 +299,39 @@ static bool apply_options(pv_json *c, const struct pv_config_args *a)
     return true;
 }
 
+static bool given(const struct pv_config_args *a, const pv_json *file, const char *key)
+{
+    size_t n = strlen(key);
+    for (size_t i = 0; i < a->num_sets; i++)
+        if (pv_starts(a->sets[i], key) && a->sets[i][n] == '=')
+            return true;
+    return (file && pv_json_path(file, key)) || (a->over && pv_json_path(a->over, key));
+}
+
+/* A patch that was given without a stride: windows may not leave gaps, and neither may a stride that was given. What
+ * preset auto is to take from the data goes to "by_data". */
+static bool settle_sizes(pv_json *c, const struct pv_config_args *a, const pv_json *file, const char *name)
+{
+    bool patch = a->patch[0] || given(a, file, "train.patch"), stride = given(a, file, "eval.stride");
+    bool by_data = pv_streq(pv_json_str(c, "preset", ""), "auto") && !(patch && stride);
+    int p[3], s[3];
+    pv_config_patch(c, "train.patch", p);
+    pv_config_patch(c, "eval.stride", s);
+    for (int i = 0; patch && !stride && i < 3; i++)
+        s[i] = pv_min(s[i], pv_max(1, p[i] / 2));
+    if (patch && !stride)
+        pv_config_set_shape(c, "eval.stride", s);
+    if (by_data) {
+        pv_json *by = pv_json_object();
+        pv_json_set_bool(by, "patch", !patch);
+        pv_json_set_bool(by, "stride", !stride);
+        pv_json_set(c, "by_data", by);
+    }
+    return by_data || (s[0] <= p[0] && s[1] <= p[1] && s[2] <= p[2]) ||
+           pv_fail(PV_FAULT_USAGE, "%s: eval.stride %dx%dx%d is larger than train.patch %dx%dx%d", name, s[0], s[1],
+                   s[2], p[0], p[1], p[2]);
+}
+
 pv_json *pv_config_resolve(const struct pv_config_args *a)
 {
     const char *preset = a->preset ? a->preset : "auto";
@@ -314,7 +347,10 @@ pv_json *pv_config_resolve(const struct pv_config_args *a)
         pv_json_merge(c, a->over);
     pv_json_set_str(c, "preset", preset);
     pv_json_set_str(c, "method", method);
-    if (!apply_options(c, a) || !pv_config_check(c, a->file ? a->file : preset))
+    if (!apply_options(c, a))
+        goto error;
+    const char *name = a->file ? a->file : preset;
+    if (!pv_config_check(c, name) || !settle_sizes(c, a, file, name))
         goto error;
     pv_json_free(file);
     return c;

@@ -219,8 +219,22 @@ bool pv_infer_prepared(struct pv_model *const *m, int num, const char *what, con
     return ok;
 }
 
-bool pv_infer_volume(struct pv_model *const *m, int num, const char *what, char *const *channel_names,
-                     struct pv_volume *vol, const struct pv_infer_opts *o, float **prob, int file_size[3])
+/* As training saw them: some preparations go by the name of a channel. NULL for a run that does not know them; else
+ * [channels], pv_free the array. The texts are the configuration's. */
+static char **channel_names(const struct pv_model *m)
+{
+    const pv_json *names = pv_json_get(pv_json_get(m->config, "dataset"), "channels");
+    int n = m->run->net.channels;
+    if (pv_json_count(names) != (size_t)n)
+        return NULL;
+    char **out = pv_array(char *, n);
+    for (int i = 0; i < n; i++)
+        out[i] = (char *)(uintptr_t)pv_json_string_value(pv_json_at(names, (size_t)i));
+    return out;
+}
+
+bool pv_infer_volume(struct pv_model *const *m, int num, const char *what, struct pv_volume *vol,
+                     const struct pv_infer_opts *o, float **prob, int file_size[3])
 {
     int classes = m[0]->run->net.classes;
     const struct pv_prep *prep = pv_prep_find(pv_json_str(pv_json_get(m[0]->config, "data"), "prep", "auto"));
@@ -229,10 +243,11 @@ bool pv_infer_volume(struct pv_model *const *m, int num, const char *what, char 
     *prob = NULL;
     if (vol->channels != m[0]->run->net.channels)       /* before preparation, which may take a while */
         return pv_infer_prepared(m, num, what, vol, o, &own);
-    if (!prep || !pv_prep_apply(prep, what, channel_names, vol, &map) ||
-        !pv_infer_prepared(m, num, what, vol, o, &own))
+    char **names = channel_names(m[0]);
+    bool ok = prep && pv_prep_apply(prep, what, names, vol, &map) && pv_infer_prepared(m, num, what, vol, o, &own);
+    pv_free(names);
+    if (!ok)
         return false;
-    bool ok = true;
     memcpy(file_size, map.size, sizeof map.size);
     if (!is_identity(&map, vol->size)) {
         size_t fn = (size_t)map.size[0] * (size_t)map.size[1] * (size_t)map.size[2];
@@ -293,7 +308,7 @@ static bool one_case(struct pv_model *const *m, int num, const pv_dataset *ds, i
     if (!ok)
         goto done;
     memcpy(work.image, v.image, sizeof(float) * n * (size_t)v.channels);
-    ok = pv_infer_volume(m, num, pc->id, ds->channel_names, &work, o, &prob, s);
+    ok = pv_infer_volume(m, num, pc->id, &work, o, &prob, s);
     if (!ok)
         goto done;
     label = pv_alloc_big(n, "labels");

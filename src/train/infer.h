@@ -39,8 +39,8 @@ bool pv_infer_prepared(struct pv_model *const *m, int num, const char *what, con
                        const struct pv_infer_opts *o, float **prob);
 /* Mean probabilities of an ensemble on the grid of the volume as it was read. vol is prepared in place (image only).
  * prob: [classes][file size], pv_alloc_big, the caller's. False after a fault or an interruption. */
-bool pv_infer_volume(struct pv_model *const *m, int num, const char *what, char *const *channel_names,
-                     struct pv_volume *vol, const struct pv_infer_opts *o, float **prob, int file_size[3]);
+bool pv_infer_volume(struct pv_model *const *m, int num, const char *what, struct pv_volume *vol,
+                     const struct pv_infer_opts *o, float **prob, int file_size[3]);
 
 /* Predicts a split of a data set with a run and scores it as the configuration says; adds a row per case to table.
  * done (may be NULL) receives every case: arrays are valid during the call. */

@@ -79,7 +79,7 @@ bool pv_predict_volume(struct pv_model *const *m, int num, const char *what, str
     *label = NULL;
     if (prob)
         *prob = NULL;
-    if (!pv_infer_volume(m, num, what, NULL, vol, o, &p, s))
+    if (!pv_infer_volume(m, num, what, vol, o, &p, s))
         return false;
     size_t n = (size_t)s[0] * (size_t)s[1] * (size_t)s[2];
     uint8_t *out = pv_alloc_big(n, "labels");

@@ -157,8 +157,11 @@ bool pv_train_log_row(pv_train_log *l, const struct pv_log_row *r)
     for (size_t c = 0; c < l->cols.n; c++) {
         pv_str_add(&s, ",");
         for (int i = 0; i < r->n; i++)
-            if (pv_streq(l->cols.v[c], r->name[i]))
-                pv_str_addf(&s, "%.9g", r->value[i]);
+            if (pv_streq(l->cols.v[c], r->name[i])) {
+                char text[40];
+                pv_digits_text(text, r->value[i], 9);
+                pv_str_add(&s, text);
+            }
     }
     pv_str_add(&s, "\n");
     bool ok = l->csv && fwrite(s.text, 1, s.len, l->csv) == s.len;
@@ -259,7 +262,7 @@ bool pv_train_log_close(pv_train_log **lp)
         return true;
     bool ok = !l->failed;
     clear_line(l);
-    pv_log_before_print(NULL, NULL);
+    pv_log_before_print(NULL, l);
     pv_log_sink(NULL, l);
     if (l->csv && fclose(l->csv) != 0)
         ok = broken(l, l->csv_path);

@@ -160,15 +160,26 @@ static bool save_due(const pv_trainer *t)
            (t->minutes > 0 && (double)(pv_clock_ns() - t->last_save_ns) > t->minutes * 60e9);
 }
 
-/* progress.png, and at the end of a session report.html. */
+/* progress.png, and at the end of a session report.html. If one cannot be written (a viewer holds it), training goes
+ * on. */
 static bool write_pages(pv_trainer *t, bool report)
 {
-    if (!drain_late(t) || !pv_page_progress(t->a.out))
+    const char *text;
+    if (!drain_late(t) || pv_fault_mine(&text) != PV_FAULT_NONE)
         return false;
+    bool quiet = pv_fail_quiet(true);
     char *path = in_run(t, "report.html");
-    bool ok = !report || pv_page_write(&(struct pv_page){.runs = &t->a.out, .num_runs = 1, .maybe_empty = true}, path);
+    bool ok = pv_page_progress(t->a.out) &&
+              (!report || pv_page_write(&(struct pv_page){.runs = &t->a.out, .num_runs = 1, .maybe_empty = true},
+                                        path));
+    pv_fail_quiet(quiet);
+    if (!ok) {
+        pv_fault_mine(&text);
+        pv_warn("%s; the weights are safe, protovox report --run %s makes the page later", text, t->a.out);
+        pv_fault_clear();
+    }
     pv_free(path);
-    return ok;
+    return true;
 }
 
 /* ---- validation ---- */
@@ -221,7 +232,7 @@ static void say_what_fits(const pv_trainer *t)
     bool smaller = false;
     pv_config_patch(t->config, "train.patch", p);
     for (int i = 0; i < 3; i++) {
-        small[i] = pv_max(16, (p[i] * 4 / 5) / 16 * 16);
+        small[i] = p[i] == 1 ? 1 : pv_max(16, (p[i] * 4 / 5) / 16 * 16);
         smaller = smaller || small[i] < p[i];
     }
     struct pv_str tip = {0};
@@ -312,7 +323,20 @@ static bool prepare_folder(pv_trainer *t)
         ok = pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", t->a.out, pv_os_error());
     else
         ok = lock_folder(t);
-    if (ok && t->a.overwrite && !t->a.resume) {
+    if (ok && !t->config) {
+        t->config = pv_json_read(config);
+        ok = t->config && pv_config_check(t->config, config);
+    }
+    pv_free(latest);
+    pv_free(final);
+    pv_free(config);
+    return ok;
+}
+
+/* Once nothing can be wrong with the new run any more. */
+static void remove_old(const pv_trainer *t)
+{
+    if (t->a.overwrite && !t->a.resume) {
         static const char *const old[] = {     /* results of the old run would pass for the new one's */
             "latest.safetensors", "final.safetensors", "best.safetensors", "training.json", "metrics.csv",
             "report.html", "progress.png", "evaluation_test.json", "evaluation_test.csv", "pictures_test.safetensors",
@@ -324,16 +348,7 @@ static bool prepare_folder(pv_trainer *t)
             pv_free(path);
         }
     }
-    if (ok)
-        remove_leftovers(t->a.out, t->a.overwrite && !t->a.resume);
-    if (ok && !t->config) {
-        t->config = pv_json_read(config);
-        ok = t->config && pv_config_check(t->config, config);
-    }
-    pv_free(latest);
-    pv_free(final);
-    pv_free(config);
-    return ok;
+    remove_leftovers(t->a.out, t->a.overwrite && !t->a.resume);
 }
 
 static bool save_config(const pv_trainer *t)
@@ -450,8 +465,10 @@ pv_trainer *pv_trainer_open(const struct pv_train_args *a)
         goto error;
     t->run = ds ? pv_run_new(a->dev, t->config, false) : NULL;
     if (!t->run || !pv_active_check(t->run) || !(a->resume ? restore(t) : start_from(t)) ||
-        !pv_feed_open(&t->feed, ds, t->config, a->quiet) || !pv_active_resume(&t->feed, t->config, t->done) ||
-        !write_config(t))
+        !pv_feed_open(&t->feed, ds, t->config, a->quiet) || !pv_active_resume(&t->feed, t->config, t->done))
+        goto error;
+    remove_old(t);
+    if (!write_config(t))
         goto error;
     t->log = pv_train_log_open(a->out, t->done, a->quiet);
     if (!t->log)

@@ -51,6 +51,20 @@ def five_steps_with_a_teacher():
     alike('mt', 5)
 
 
+def a_failed_device_closes():
+    """With work under way a kernel asks for more than is allowed: an error, no crash."""
+    env = {}
+    device, more = run_on.setup('lavapipe', env, tempfile.gettempdir())
+    os.environ.update(env)
+    for groups in (60, 500):
+        text = run('train', '--data', 'data', '--out', 'failed', '--overwrite', '--preset', 'tiny', '--labeled', 2,
+                   '--quiet', '--set', 'net.filters=4', 'data.prep=none', '--device', device, '--limit',
+                   f'groups={groups}', *more, code=4)
+        assert 'work-groups' in text, text
+    for k in env:
+        del os.environ[k]
+
+
 def checkpoints_travel():
     """A run of one device goes on on another, with a warning."""
     text = start('pocl', 'train', '--data', 'data', '--out', 'mt-lavapipe', '--resume')
@@ -58,4 +72,4 @@ def checkpoints_travel():
     assert 'llvmpipe' not in safetensors('mt-lavapipe/final.safetensors')[0]['device']
 
 
-main([twenty_steps, five_steps_with_a_teacher, checkpoints_travel])
+main([twenty_steps, a_failed_device_closes, five_steps_with_a_teacher, checkpoints_travel])

@@ -40,6 +40,10 @@ def options():
     refuses(USAGE, "no option '--iter'", '--iters', args=t + ['--iter', 5])
     refuses(USAGE, '--iters', 'whole number', "'five'", args=t + ['--iters', 'five'])
     refuses(USAGE, '--iters needs a value', args=t + ['--iters'])
+    refuses(USAGE, '--seed takes a whole number from 0', "'-2'", args=t + ['--seed', -2])
+    refuses(USAGE, '--resume takes no value', args=t + ['--resume=false'])
+    refuses(USAGE, 'eval.stride 32x32x32 is larger than train.patch 16x16x16',
+            args=t + ['--patch', '16x16x16', '--set', 'eval.stride=[32,32,32]'])
     refuses(USAGE, '--data and --out', args=['train', '--data', 'data'])
     refuses(USAGE, "no method 'mtt'", 'did you mean mt?', args=t + ['--method', 'mtt'])
     refuses(USAGE, "no preset 'tinny'", 'did you mean tiny?', args=t + ['--preset', 'tinny'])
@@ -303,6 +307,46 @@ def full_tmpfs():
     same_runs('whole', 'run')
 
 
+def what_is_there_stays():
+    """Whatever is wrong with a new run, --overwrite leaves the old one; a page that cannot be written ends nothing."""
+    shutil.copytree('whole', 'old')
+    for more, code in ((['--labeled', 99], INPUT), (['--patch', '128x128x128'], USAGE)):
+        run(*train('data', 'old', '--overwrite', *more), code=code)
+        same_tensors('whole/final.safetensors', 'old/final.safetensors')
+    run(*train('nowhere', 'old', '--overwrite'), code=INPUT)
+    same_tensors('whole/final.safetensors', 'old/final.safetensors')
+    assert os.path.exists('old/metrics.csv') and os.path.exists('old/report.html')
+    os.remove('old/progress.png')
+    os.makedirs('old/progress.png/full')
+    run(*train('data', 'old', '--overwrite', '--iters', 3), says=['progress.png', 'protovox report --run old makes'])
+    assert steps('old/final.safetensors') == 3
+
+
+def sizes_that_were_given():
+    """Preset auto takes from the data only what was left open."""
+    auto = ['train', '--data', 'data', '--labeled', 2, '--iters', 1, '--quiet', '--overwrite', '--out', 'auto', '--set',
+            'net.filters=2']
+
+    def used(*more):
+        run(*auto, *more)
+        with open('auto/config.json') as f:
+            c = json.load(f)
+        assert 'by_data' not in c
+        return c['train']['patch'], c['eval']['stride']
+    assert used() == ([32, 32, 16], [16, 16, 8])
+    assert used('--patch', '16x32x16') == ([16, 32, 16], [8, 16, 8])
+    assert used('--set', 'eval.stride=[8,8,8]') == ([32, 32, 16], [8, 8, 8])
+
+
+def predictions_that_are_missing():
+    shutil.copytree('data/labelsTs', 'some')
+    gone = sorted(os.listdir('some'))[0]
+    os.remove('some/' + gone)
+    e = ['evaluate', '--pred', 'some', '--ref', 'data/labelsTs']
+    refuses(INPUT, 'have no prediction', gone, '--partial', args=e)
+    run(*e, '--partial')
+
+
 def memory():
     """Lack of device memory says what would fit, and that does fit."""
     t = train('data', 'mem', '--overwrite', '--stop-after', 1)
@@ -340,4 +384,5 @@ def memory():
     run(*p, '--batch', 1, *limit)
 
 
-main([setup, options, places, volumes, data_sets, one_bad_file_of_many, checkpoints, full_disk, full_tmpfs, memory])
+main([setup, options, places, volumes, data_sets, one_bad_file_of_many, checkpoints, full_disk, full_tmpfs,
+      what_is_there_stays, sizes_that_were_given, predictions_that_are_missing, memory])

@@ -3,6 +3,7 @@
 """Prediction and evaluation of files: geometry, sliding window, mirroring and ensembles against the same written in
 plain Python from the predictions of single windows, orientation, h5 data, scores.
     predict.py PROTOVOX PHANTOMS DEVICE"""
+import json
 import os
 import shutil
 import signal
@@ -49,6 +50,24 @@ def labels_are_the_most_probable():
         n = len(label.v)
         assert all(abs(prob.v[k] + prob.v[n + k] - 1) < TOLERANCE for k in range(n))
         assert label.v == [int(prob.v[n + k] > prob.v[k]) for k in range(n)]
+
+
+def named_channels():
+    """Preparation by the channel's name is the same for predict as for training and evaluate."""
+    for name in ('rescale_to_0_1', 'CT'):
+        data, out = 'data-' + name, 'run-' + name
+        shutil.copytree('data', data)
+        with open(data + '/dataset.json') as f:
+            about = json.load(f)
+        about['channel_names'] = {'0': name}
+        with open(data + '/dataset.json', 'w') as f:
+            json.dump(about, f)
+        train(out, 'data.prep=auto', data=data, iters=150)
+        run('evaluate', '--run', out, '--data', data, '--save', '--quiet')
+        predict('labels-' + name, data + '/imagesTs', runs=[out])
+        for i in (4, 5):
+            a = volume(f'labels-{name}/phantom_00{i}.nii.gz').v
+            assert sum(a) > 20 and a == volume(f'{out}/test/phantom_00{i}.nii.gz').v, (name, i, sum(a))
 
 
 def cut(v, size, start, patch):
@@ -241,5 +260,5 @@ def interrupted():
     assert text.count('is there already') == len(done) and len(os.listdir('part')) == 6
 
 
-main([setup, labels_are_the_most_probable, sliding_window, smaller_than_the_patch, mirroring, ensemble, geometry,
-      orientation, scores, h5, interrupted])
+main([setup, labels_are_the_most_probable, named_channels, sliding_window, smaller_than_the_patch, mirroring,
+      ensemble, geometry, orientation, scores, h5, interrupted])

@@ -52,6 +52,9 @@ static void describe(const struct ocl_api *cl, cl_device_id id, const char *plat
         .bind_align = 16, .max_groups = 0x7fffffff,
         .compute_units = (uint32_t)number_of(cl, id, CL_DEVICE_MAX_COMPUTE_UNITS),
         .fp16 = strstr(ext, "cl_khr_fp16") != NULL, .fp64 = strstr(ext, "cl_khr_fp64") != NULL};
+    /* kernels count elements in 32 bits */
+    if (o->limits.max_alloc > (uint64_t)4 << 30)
+        o->limits.max_alloc = (uint64_t)4 << 30;
     o->limits.max_binding = o->limits.max_alloc;
 }
 

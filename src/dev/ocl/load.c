@@ -7,9 +7,12 @@ static struct ocl_api api;
 
 const struct ocl_api *ocl_load(struct pv_str *why)
 {
+    static pv_mutex_slot lock;
     static bool tried, good;
     static const char *absent;
     static char *named;
+    pv_mutex *m = pv_mutex_of(&lock);
+    pv_mutex_lock(m);
     if (!tried) {
         tried = true;
         pv_dynlib *lib = pv_dev_loader("PV_OPENCL_LIB", pv_opencl_names, &named);
@@ -21,6 +24,7 @@ const struct ocl_api *ocl_load(struct pv_str *why)
 #undef X
         }
     }
+    pv_mutex_unlock(m);
     if (good)
         return &api;
     if (why && absent)

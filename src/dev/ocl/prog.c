@@ -21,6 +21,8 @@ static cl_program from_cache(pv_dev *dev, uint64_t hash, const char *options)
     const unsigned char *bin = data;
     cl_program p = d->cl->clCreateProgramWithBinary(d->ctx, 1, &d->id, &bytes, &bin, &status, &e);
     pv_free(data);
+    if (p && e != CL_SUCCESS)
+        d->cl->clReleaseProgram(p);
     if (!p || e != CL_SUCCESS)
         return NULL;
     if (d->cl->clBuildProgram(p, 1, &d->id, options, NULL, NULL) != CL_SUCCESS) {
@@ -60,7 +62,7 @@ static struct ocl_program *get_program(pv_dev *dev, const struct pv_kernel *k, c
         if (ocl_ok(dev, e, "clCreateProgramWithSource")) {
             e = d->cl->clBuildProgram(prog, 1, &d->id, options, NULL, NULL);
             if (e != CL_SUCCESS) {
-                static char log[4096];
+                char log[4096];
                 size_t n = 0;
                 log[0] = 0;
                 d->cl->clGetProgramBuildInfo(prog, d->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &n);

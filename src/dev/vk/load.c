@@ -69,11 +69,14 @@ static VkInstance make_instance(PFN_vkGetInstanceProcAddr get, bool validate, Vk
 
 const struct vk_loader *vk_load(struct pv_str *why)
 {
+    static pv_mutex_slot lock;
     static struct vk_loader l;
     static bool tried, good;
     static VkResult result;
     static bool have_lib;
     static char *named;
+    pv_mutex *m = pv_mutex_of(&lock);
+    pv_mutex_lock(m);
     if (!tried) {
         tried = true;
         pv_dynlib *lib = pv_dev_loader("PV_VULKAN_LIB", pv_vulkan_names, &named);
@@ -95,6 +98,7 @@ const struct vk_loader *vk_load(struct pv_str *why)
 #undef X
         }
     }
+    pv_mutex_unlock(m);
     if (good)
         return &l;
     if (why && named)

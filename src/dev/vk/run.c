@@ -152,6 +152,8 @@ void vk_finish(pv_dev *dev)
         vk_submit(dev);
     if (!dev->failed)
         vk_wait(dev, d->serial);
+    else        /* what was submitted still uses memory that is freed after this */
+        d->vkQueueWaitIdle(d->queue);
     if (!dev->failed && d->l->validate && vk_validation_errors())
         pv_dev_fail(dev, "the validation layer reported %d errors", vk_validation_errors());
 }
