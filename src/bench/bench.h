@@ -22,7 +22,22 @@ struct pv_spread pv_bench_put_times(pv_json *o, double *v, int n);
 /* A list of layer shapes as text, one per line, '#' begins a comment:
  *     OP CHANNELS_IN CHANNELS_OUT SIDE STRIDE XxYxZ [N]        conv, up, stem, head: kernel side, input size
  *     OP CHANNELS XxYxZ [N]                                    everything else
- * OP is a row of pv_bench_ops (ops.c). */
+ * Known OPs are those of shapes.c. */
+struct pv_layer {
+    const char *op;
+    bool conv;                  /* has the long form; weights have gradients of their own */
+    int ci, co, k, stride, n, s[3];     /* co, k, stride are 1 in the short form */
+};
+/* `list`: name of a built-in list, or a file; `op`: only this one, NULL: all. pv_free the array; NULL after a fault. */
+struct pv_layer *pv_layers_read(const char *list, const char *op, int *num);
+double pv_layer_gflop(const struct pv_layer *l);        /* of the direct formula; 0 unless conv */
+/* 10^9 bytes that must move once: convolutions read x and write y; others make `passes` over their input forwards and
+ * one more than twice as many backwards. */
+double pv_layer_gbyte(const struct pv_layer *l, int passes, bool backward);
+/* A row of a result without times, and its times (of n repetitions) with what follows from them. */
+pv_json *pv_layer_row(const struct pv_layer *l, const char *phase, const char *impl);
+void pv_layer_put_times(pv_json *row, const struct pv_layer *l, double *v, int n, int passes, double fma_peak);
+
 struct pv_bench_ops_args {
     const char *shapes;         /* name of a built-in list ("vnet"), or a file */
     const char *op, *impl;      /* only this op; force this implementation. NULL: all, the ops' own choice */
