@@ -43,6 +43,7 @@ static const struct pv_method_opt opts[] = {
     {"xi", 0.6, NULL, false, "share of the prototypes in positives, Eq. 13; by data set in the public code"},
     {"xi_mode", 0, "fixed", false, "fixed (public code), or uniform: drawn from U(0, 1) each step, as the paper"},
     {"cps_reduction", 0, "mean", false, "mean over classes and anchors (public code), or sum, Eq. 14"},
+    {"op_lr", 1, NULL, false, "learning rate of the scalar a, times the others'"},
     {"ema", 0.99, NULL, false, "alpha of the teacher's moving average, min(1 - 1/(iter + 1), alpha)"},
     {"weak_brightness", 0.25, NULL, false, "weak views: intensities times 1 - this to 1 + this; 0: as they are"},
     {"scale_low", 0.5, NULL, false, "strong views: in-plane scaling from this"},
@@ -197,7 +198,13 @@ static void op_step(struct pv_run *r, struct pv_scope *k, const struct parts *q)
     pv_net_out_free(&o);
     pv_run_log(r, "loss_op", loss);
     pv_run_backward(r, loss);
-    pv_run_step(r, s->student);
+    for (int i = 0; i < r->num_nets; i++)
+        if (r->nets[i].net == s->student) {
+            double before = r->nets[i].lr_scale;
+            r->nets[i].lr_scale = before * pv_run_opt(r, "op_lr");
+            pv_run_step(r, s->student);
+            r->nets[i].lr_scale = before;
+        }
 }
 
 /* The scalar a after its step. */
