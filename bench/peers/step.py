@@ -31,7 +31,7 @@ class Torch:
         if os.path.isdir(OPENBLAS):         # Debian's PyTorch takes the system's BLAS: not the slow reference one
             env['LD_LIBRARY_PATH'] = OPENBLAS + ':' + env.get('LD_LIBRARY_PATH', '')
         args = [parts[0], os.path.join(HERE, 'torch_worker.py'), '--patch', a.patch, '--batch', str(a.batch),
-                '--net', a.net, '--threads', str(os.cpu_count())] + parts[1:]
+                '--net', a.net, '--filters', str(a.filters), '--threads', str(os.cpu_count())] + parts[1:]
         self.p = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env,
                                   stderr=subprocess.DEVNULL)
         self.about = self.ask('about')
@@ -52,7 +52,8 @@ class Torch:
             self.infer.append(i)
 
     def result(self):
-        return {'name': self.name, 'about': self.about, 'train_ms': self.train, 'infer_ms': self.infer}
+        return {'name': self.name, 'about': self.about, 'train_ms': self.train, 'infer_ms': self.infer,
+                'peak_bytes': self.ask('peak')['peak_bytes']}
 
     def close(self):
         self.p.stdin.write('quit\n')
@@ -69,7 +70,8 @@ class Ours:
     def round(self, counted):
         with tempfile.NamedTemporaryFile(suffix='.json') as f:
             args = [self.a.protovox, 'bench', 'step', '--device', self.a.device, '--patch', self.a.patch, '--batch',
-                    str(self.a.batch), '--net', self.a.net, '--reps', '1', '--no-split', '--out', f.name]
+                    str(self.a.batch), '--net', self.a.net, '--set', f'net.filters={self.a.filters}', '--reps', '1',
+                    '--no-split', '--out', f.name]
             subprocess.run(args, check=True, stdout=subprocess.DEVNULL)
             self.last = json.load(open(f.name))
         if counted:
@@ -93,6 +95,7 @@ def main():
     p.add_argument('--patch', default='112x112x80')
     p.add_argument('--batch', type=int, default=1)
     p.add_argument('--net', default='vnet')
+    p.add_argument('--filters', type=int, default=16)
     p.add_argument('--rounds', type=int, default=5)
     p.add_argument('--out')
     a = p.parse_args()
@@ -101,7 +104,8 @@ def main():
         for s in sides:
             s.round(r > 0)
     result = {'kind': 'peers step', 'date': time.strftime('%Y-%m-%d %H:%M:%S'), 'patch': a.patch, 'batch': a.batch,
-              'net': a.net, 'rounds': a.rounds, 'sides': [s.result() for s in sides],
+              'net': a.net, 'filters': a.filters, 'classes': 2, 'method': 'sup', 'rounds': a.rounds,
+              'sides': [s.result() for s in sides],
               'command': 'python3 bench/peers/step.py ' + ' '.join(
                   os.path.basename(w) if w.startswith('/') else w.split('=')[0] if '=/' in w else w
                   for w in sys.argv[1:])}

@@ -5,8 +5,9 @@
     python3 torch_worker.py --patch 112x112x80 --batch 1 [--device cpu|cuda] [--channels-last] [--amp] [--tf32]
 
 Reads commands from stdin: "train" (one step: forward, cross-entropy + Dice, backward, SGD with momentum), "infer" (one
-forward pass in evaluation mode and softmax), "about", "saved" (bytes that autograd keeps), "quit". The network is the
-one of tests/golden/torchnets.py; its dropout layers are left out and its ReLUs work in place, both in PyTorch's favour.
+forward pass in evaluation mode and softmax), "about", "saved" (bytes that autograd keeps), "peak" (bytes of a step),
+"quit". The network is the one of tests/golden/torchnets.py; its dropout layers are left out and its ReLUs work in
+place, both in PyTorch's favour.
 """
 import argparse
 import json
@@ -127,6 +128,12 @@ class Worker:
                 'momentum_bytes': params, 'buffer_bytes': buffers,
                 'total_bytes': activations + 3 * params + buffers}
 
+    def peak(self):
+        """Bytes of a training step: what the allocator of CUDA counted since the start, else what is kept (saved)."""
+        if self.device.type == 'cuda':
+            return {'peak_bytes': torch.cuda.max_memory_allocated()}
+        return {'peak_bytes': self.saved()['total_bytes']}
+
     def about(self):
         return {'torch': torch.__version__, 'threads': torch.get_num_threads(), 'libraries': libraries(),
                 'device': torch.cuda.get_device_name() if self.device.type == 'cuda' else 'cpu',
@@ -151,7 +158,7 @@ def main():
         command = line.strip()
         if command == 'quit':
             break
-        if command in ('train', 'infer', 'about', 'saved'):
+        if command in ('train', 'infer', 'about', 'saved', 'peak'):
             print(json.dumps(getattr(w, command)()), flush=True)
         else:
             print(json.dumps({'error': f'unknown command {command}'}), flush=True)
