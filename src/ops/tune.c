@@ -77,7 +77,7 @@ pv_tune *pv_tune_new(pv_dev *dev, enum pv_tune_mode mode)
 {
     pv_tune *t = pv_new(pv_tune);
     t->dev = dev;
-    t->mode = pv_dev_is_ref(dev) ? PV_TUNE_OFF : mode;
+    t->mode = pv_dev_is_ref(dev) || pv_dev_is_plan(dev) ? PV_TUNE_OFF : mode;
     return t;
 }
 

@@ -266,8 +266,9 @@ static void all_networks(pv_dev *dev)
         bool flat = pv_net_kinds[i]->dims == 2;
         const char *sets[] = {net, "net.filters=2", "net.channels=3", "net.classes=4",
                               flat ? "net.dims=2" : "net.dims=3"};
-        struct pv_config_args ca = {.preset = "tiny", .method = "sup", .labeled = -1, .iters = -1, .batch = -1,
-                                    .seed = -1, .sets = sets, .num_sets = PV_COUNT(sets)};
+        struct pv_config_args ca = {.preset = flat ? "acdc" : "tiny", .method = "sup",
+                                    .labeled = -1, .iters = -1, .batch = -1, .seed = -1, .sets = sets,
+                                    .num_sets = PV_COUNT(sets)};
         pv_json *c = pv_config_resolve(&ca);
         struct pv_run *r = c ? pv_run_new(dev, c, true) : NULL;
         CHECK(r && pv_weights_write(r, NULL, in_dir("net.safetensors")));

@@ -42,6 +42,9 @@ static int lacks(const char *op, bool has, const char *what)
 /* Their sides are 2 at least. */
 static bool kernel_of_2(const char *op) { return pv_starts(op, "conv2s2") || pv_starts(op, "max_pool"); }
 
+/* One shape by their nature: a line through a cube, a ball. */
+static bool one_shape(const char *op) { return pv_streq(op, "largest_winding") || pv_streq(op, "edt_ball"); }
+
 int main(void)
 {
     pv_dev *dev = pv_dev_open("ref:0", &(struct pv_dev_opts){.guard = true, .poison = true});
@@ -59,7 +62,7 @@ int main(void)
             if (seen.spatial)
                 wrong += lacks(op, seen.plane || pv_streq(op, "row_linear") || pv_streq(op, "row_swap"), "a 2D map") +
                          lacks(op, seen.odd, "an odd side") + lacks(op, seen.samples, "two samples") +
-                         lacks(op, seen.one || kernel_of_2(op), "a side of 1");
+                         lacks(op, seen.one || kernel_of_2(op) || one_shape(op), "a side of 1");
             else if (seen.flat)
                 wrong += lacks(op, seen.odd_length, "an odd length");
             if (seen.blocked)

@@ -13,6 +13,7 @@
 #include "base/embed.h"
 #include "check/check.h"
 #include "dev/dev_impl.h"
+#include "ops/conv.h"
 #include "platform/platform.h"
 #include "pv_config.h"
 
@@ -149,9 +150,14 @@ int main(int argc, char **argv)
                seen[i].launched, seen[i].tried);
     }
 #if PV_HAVE_VULKAN
+    pv_dev *dev = open_device(&o);
+    const bool tiles = pv_conv_has(dev, "tile");    /* CPU classes have other convolutions */
+    close_device(&dev);
     extern const struct pv_embedded pv_embedded_spv[];
     for (int i = 0; pv_embedded_spv[i].name && !o.family; i++) {
         bool launched = pv_starts(pv_embedded_spv[i].name, "bench__");  /* measures the device, computes nothing */
+        launched = launched || (!tiles && (pv_starts(pv_embedded_spv[i].name, "conv_tile") ||
+                                           pv_starts(pv_embedded_spv[i].name, "conv_gemm__")));
         for (int j = 0; j < num_seen; j++) {
             char *name = pv_asprintf("%s__%s", seen[j].file, seen[j].entry);
             launched = launched || pv_streq(name, pv_embedded_spv[i].name);

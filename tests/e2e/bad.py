@@ -282,7 +282,7 @@ def full_disk():
 
     def one_row():
         resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
-    refuses(INPUT, 'run', 'File too large', args=again('run'), before=one_row)
+    refuses(INPUT, 'run', 'File too large', args=again('run', '--device', 'ref:0'), before=one_row)     # no compiler
     run(*again('run'))
     same_runs('whole', 'run')
 

@@ -78,5 +78,5 @@ def mper(name, net, n, pretrain, dice, parts, each, eta, alpha, ignore0, gamma, 
 if __name__ == '__main__':
     mper('mper', 'vnet', 2, 2, 'mask', False, 3, 0.99, 0.52, True, 0.1, 1.0, seed=1, lr=0.0001)
     mper('mper_paper', 'vnet', 2, 1, 'mask', False, 2, 0.999, 0.52, False, 0.02, 1.0, background=True,
-         move='unlabeled', seed=1)
+         move='unlabeled', seed=1, lr=0.0001)
     mper('mper_acdc', 'unet2d', 4, 1, 'mc', True, 3, 0.95, 0.3, True, 0.1, 0.5, move='labeled', stats=1)

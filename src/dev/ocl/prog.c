@@ -61,6 +61,9 @@ static struct ocl_program *get_program(pv_dev *dev, const struct pv_kernel *k, c
         prog = d->cl->clCreateProgramWithSource(d->ctx, 1, &src, &bytes, &e);
         if (ocl_ok(dev, e, "clCreateProgramWithSource")) {
             e = d->cl->clBuildProgram(prog, 1, &d->id, options, NULL, NULL);
+            /* on a signal LLVM removes the temporary files of a compiler at work: we stop in order, so once more */
+            if (e != CL_SUCCESS && pv_stop_requested())
+                e = d->cl->clBuildProgram(prog, 1, &d->id, options, NULL, NULL);
             if (e != CL_SUCCESS) {
                 char log[4096];
                 size_t n = 0;
