@@ -137,5 +137,6 @@ bool pv_read_file(const char *path, char **data, size_t *size);
  * never a part. Fails with PV_FAULT_INPUT naming the file and the reason (disk full: how much was
  * needed). */
 bool pv_write_file(const char *path, const void *data, size_t size);
+void pv_remove_tree(const char *path);      /* a file, or a folder of ours with all that is in it */
 
 #endif

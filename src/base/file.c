@@ -188,3 +188,19 @@ bool pv_write_file(const char *path, const void *data, size_t size)
     pv_outfile_write(o, data, size);
     return pv_outfile_commit(&o);
 }
+
+void pv_remove_tree(const char *path)
+{
+    char **names;
+    size_t n;
+    if (pv_is_dir(path) && pv_list_dir(path, &names, &n)) {
+        for (size_t i = 0; i < n; i++) {
+            char *p = pv_path_join(path, names[i]);
+            pv_remove_tree(p);
+            pv_free(p);
+            free(names[i]);
+        }
+        free(names);
+    }
+    pv_remove(path);
+}

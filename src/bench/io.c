@@ -19,22 +19,6 @@ struct io {
     const char *dir;                /* for our files */
 };
 
-static void remove_tree(const char *path)
-{
-    char **names;
-    size_t n;
-    if (pv_is_dir(path) && pv_list_dir(path, &names, &n)) {
-        for (size_t i = 0; i < n; i++) {
-            char *p = pv_path_join(path, names[i]);
-            remove_tree(p);
-            pv_free(p);
-            free(names[i]);
-        }
-        free(names);
-    }
-    pv_remove(path);
-}
-
 /* `mb`, `samples`: what one repetition moves or makes; 0: does not apply. */
 static void add_row(struct io *io, const char *op, const char *phase, const int size[3], int n, double *v, int reps,
                     double mb, double samples)
@@ -241,7 +225,7 @@ pv_json *pv_bench_io_run(const struct pv_bench_io_args *a)
     }
     pv_volume_free(&v);
     pv_dataset_free(&ds);
-    remove_tree(dir);
+    pv_remove_tree(dir);
     pv_free(data);
     pv_free(dir);
     if (!ok) {

@@ -64,21 +64,12 @@ static void step(struct pv_run *r, const struct pv_patches *b)
         pv_run_log(r, "loss_consistency", l[n++]);
         pv_run_log(r, "kept", pv_keep(&k, pv_mean_of(r->tape, m, NULL)));
     }
-    pv_tensor *loss = pv_keep(&k, pv_scalar_sum(r->tape, n, l, w, NULL));
-    pv_run_log(r, "loss", loss);
-    model_forget(&p);
-    model_step(r, &s->m, loss);
-    pv_scope_end(&k);
-}
-
-static pv_tensor *predict(struct pv_run *r, pv_tensor *image)
-{
-    return model_probabilities(r, ((struct acmt *)r->state)->m.student, image);
+    model_end(r, &k, &s->m, &p, n, l, w);
 }
 
 const struct pv_method pv_method_acmt = {
     .name = "acmt", .summary = "Mean Teacher where the student is unsure (entropy variant of AC-MT)", .opts = opts,
-    .unlabeled = true, .state_size = sizeof(struct acmt), .init = init, .step = step, .predict = predict,
+    .unlabeled = true, .state_size = sizeof(struct acmt), .init = init, .step = step, .predict = model_predict,
 };
 
 /* ---- named losses ---- */

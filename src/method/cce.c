@@ -16,20 +16,27 @@ struct cce { struct dual d; };
 
 static const struct pv_method_opt opts[] = {
     DUAL_OPTS,
-    {"reading", 0, "paper", false, "paper, or released: w_cps 0, w_efs 0, w_pgl 0, w_cos 1, une_* hard, all, a"},
+    {"reading", 0, "paper", false, "paper, or released: w_cps 0, w_efs 0, w_pgl 0, w_cos 1, une_* hard, all, a",
+     .words = "paper, released"},
     {"w_cr", 0.5, NULL, false, "alpha: weight of CR, Eq. 2; 0 leaves a term out"},
     {"cr_sure", 0.6, NULL, false, "lambda: probability from which a network counts as sure, Eq. 5"},
-    {"cr_mask", 0, "xor", false, "xor: exactly one network is sure (text, public code); or: at least one"},
+    {"cr_mask", 0, "xor", false, "xor: exactly one network is sure (text, public code); or: at least one",
+     .words = "xor, or"},
     {"w_cps", 1, NULL, false, "weight of cross pseudo supervision, Eq. 8"},
     {"w_efs", 1, NULL, false, "weight of entropy-filtered supervision, Eq. 11"},
     {"gamma", 70, NULL, false, "percentile of the entropies that is their threshold"},
-    {"efs_ignore", 0, "or", false, "voxels left out: or: one entropy is high (Eq. 10); and: both are (text, code)"},
-    {"efs_label", 0, "cross", false, "labels: cross: the other network's; own: as Eq. 10; union of both foregrounds"},
+    {"efs_ignore", 0, "or", false, "voxels left out: or: one entropy is high (Eq. 10); and: both are (text, code)",
+     .words = "or, and"},
+    {"efs_label", 0, "cross", false, "labels: cross: the other network's; own: as Eq. 10; union of both foregrounds",
+     .words = "cross, own, union"},
     {"w_une", 1, NULL, false, "weight of the uncertainty term, Eq. 14"},
-    {"une_label", 0, "soft", false, "soft: tempered softmax of the other network (Eq. 13); hard: its argmax (code)"},
+    {"une_label", 0, "soft", false, "soft: tempered softmax of the other network (Eq. 13); hard: its argmax (code)",
+     .words = "soft, hard"},
     {"une_temperature", 0.5, NULL, false, "T_p of the soft labels"},
-    {"une_batch", 0, "unlabeled", false, "unlabeled: unlabelled images; all: the whole batch (public code)"},
-    {"une_nets", 0, "both", false, "both: each network by the other; a: only A by B (public code)"},
+    {"une_batch", 0, "unlabeled", false, "unlabeled: unlabelled images; all: the whole batch (public code)",
+     .words = "unlabeled, all"},
+    {"une_nets", 0, "both", false, "both: each network by the other; a: only A by B (public code)",
+     .words = "both, a"},
     {"une_detach", 0, NULL, false, "1: no gradient through the weight exp(-D)"},
     {"w_pgl", 0.1, NULL, false, "largest lambda_c: weight of the contrast, Eq. 20"},
     {"pgl_rampup", 6000, NULL, true, "iterations until it is reached (Gaussian ramp)"},
@@ -59,31 +66,9 @@ static void apply_released(struct pv_run *r)
     }
 }
 
-static bool check_word(const struct pv_run *r, const char *name, const char *const *words)
-{
-    struct pv_str known = {0};
-    const char *v = pv_run_opt_text(r, name);
-    bool found = false;
-    for (int i = 0; words[i]; i++) {
-        found = found || pv_streq(words[i], v);
-        pv_str_addf(&known, "%s%s", i ? ", " : "", words[i]);
-    }
-    if (!found)
-        pv_fail(PV_FAULT_USAGE, "method_options.%s of cce is '%s'; it can be %s", name, v, known.text);
-    pv_str_free(&known);
-    return found;
-}
-
 static bool init(struct pv_run *r)
 {
     struct cce *s = r->state;
-    static const struct { const char *name; const char *words[4]; } choices[] = {
-        {"reading", {"paper", "released"}}, {"cr_mask", {"xor", "or"}}, {"efs_ignore", {"or", "and"}},
-        {"efs_label", {"cross", "own", "union"}}, {"une_label", {"soft", "hard"}},
-        {"une_batch", {"unlabeled", "all"}}, {"une_nets", {"both", "a"}}};
-    for (size_t i = 0; i < PV_COUNT(choices); i++)
-        if (!check_word(r, choices[i].name, choices[i].words))
-            return false;
     if (pv_run_opt_is(r, "reading", "released"))
         apply_released(r);
     double g = pv_run_opt(r, "gamma"), tp = pv_run_opt(r, "une_temperature");

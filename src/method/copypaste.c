@@ -16,20 +16,11 @@
 
 enum { PASS_TEACHER = 1, PASS_PRETRAIN = 3, MOST = 64 };
 
-static bool check_word(const struct pv_run *r, const char *name, const char *a, const char *b)
-{
-    return pv_run_opt_is(r, name, a) || pv_run_opt_is(r, name, b) ||
-           pv_fail(PV_FAULT_USAGE, "method_options.%s of %s can be %s or %s, not '%s'", name, r->method->name, a, b,
-                   pv_run_opt_text(r, name));
-}
-
 bool cp_init(struct pv_run *r, struct cp *c)
 {
     const pv_json *train = pv_json_get(r->config, "train");
     int nl = (int)pv_json_num(train, "labeled_batch", 2), nu = (int)pv_json_num(train, "unlabeled_batch", 2);
     double box = pv_run_opt(r, "box");
-    if (!check_word(r, "pretrain_loss", "joint", "parts") || !check_word(r, "dice", "mask", "mc"))
-        return false;
     if (!r->inference && (nl < 2 || nl % 2 || nu != nl || nl > MOST))
         return pv_fail(PV_FAULT_USAGE, "%s pastes images into each other: it takes an even number of labelled images "
                        "per batch, up to %d, and as many unlabelled ones, not %d and %d (--batch 4)", r->method->name,

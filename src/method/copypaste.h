@@ -23,10 +23,12 @@ struct cp {
 /* Rows of the options that both methods have. */
 #define CP_OPTS \
     {"pretrain", 2000, NULL, true, "iterations of pre-training, of all that there are"}, \
-    {"pretrain_loss", 0, "joint", false, "joint: (CE + Dice) / 2 of the mixed label (LA); parts: mix loss (ACDC)"}, \
+    {"pretrain_loss", 0, "joint", false, "joint: (CE + Dice) / 2 of the mixed label (LA); parts: mix loss (ACDC)", \
+     .words = "joint, parts"}, \
     {"box", 2.0 / 3, NULL, false, "side of the pasted box as a share of the patch's"}, \
     {"u_weight", 0.5, NULL, false, "weight of the part of a mixture that has a pseudo label"}, \
-    {"dice", 0, "mask", false, "Dice: mask: per sample and class (LA); mc: squared, over the batch (ACDC)"}, \
+    {"dice", 0, "mask", false, "Dice: mask: per sample and class (LA); mc: squared, over the batch (ACDC)", \
+     .words = "mask, mc"}, \
     {"mask_background", 1, NULL, false, "0: the Dice of class 0 ignores the mask (public code of MPER on ACDC)"}, \
     {"largest", 1, NULL, false, "1: pseudo labels keep the largest component of each class only"}, \
     {"ema", 0.99, NULL, false, "alpha of the teacher's moving average, without warm-up"}, \

@@ -32,24 +32,18 @@ static const struct pv_method_opt opts[] = {
     {"w_u2l", 10, NULL, false, "weight of unlabelled prototypes on labelled images"},
     {"w_sta", 1, NULL, false, "weight of the squared difference of logits of student and noisy teacher"},
     {"prototypes", 0, "trained", false, "trained: the student's features learn from both prototype terms; fixed: "
-                                        "neither has a gradient (public code)"},
-    {"u2l", 0, "ce", false, "ce: cross-entropy; twice: of a second softmax of the prediction (public code)"},
-    {"pairing", 0, "image", false, "prototypes of image i for image i (image), or over the batch (pooled)"},
+                                        "neither has a gradient (public code)", .words = "trained, fixed"},
+    {"u2l", 0, "ce", false, "ce: cross-entropy; twice: of a second softmax of the prediction (public code)",
+     .words = "ce, twice"},
+    {"pairing", 0, "image", false, "prototypes of image i for image i (image), or over the batch (pooled)",
+     .words = "image, pooled"},
     {"scale", 20, NULL, false, "factor of the cosines in the prototypes' softmax"},
     {0}};
-
-static bool word(const struct pv_run *r, const char *name, const char *a, const char *b)
-{
-    return pv_run_opt_is(r, name, a) || pv_run_opt_is(r, name, b) ||
-           pv_fail(PV_FAULT_USAGE, "method_options.%s of cpcl can be %s or %s, not '%s'", name, a, b,
-                   pv_run_opt_text(r, name));
-}
 
 static bool init(struct pv_run *r)
 {
     struct cpcl *s = r->state;
-    if (!word(r, "prototypes", "trained", "fixed") || !word(r, "u2l", "ce", "twice") ||
-        !word(r, "pairing", "image", "pooled") || !model_dice(r, &s->dice) || !model_needs(r, 1))
+    if (!model_dice(r, &s->dice) || !model_needs(r, 1))
         return false;
     const pv_json *train = pv_json_get(r->config, "train");
     double nl = pv_json_num(train, "labeled_batch", 2), nu = pv_json_num(train, "unlabeled_batch", 2);
@@ -183,21 +177,12 @@ static void step(struct pv_run *r, const struct pv_patches *b)
     pv_run_log(r, "loss_sup", q.l[0]);
     if (pv_run_opt(r, "consistency") > 0)
         consistency(r, &k, b, &p, &q);
-    pv_tensor *loss = pv_keep(&k, pv_scalar_sum(r->tape, q.n, q.l, q.w, NULL));
-    pv_run_log(r, "loss", loss);
-    model_forget(&p);
-    model_step(r, &s->m, loss);
-    pv_scope_end(&k);
-}
-
-static pv_tensor *predict(struct pv_run *r, pv_tensor *image)
-{
-    return model_probabilities(r, ((struct cpcl *)r->state)->m.student, image);
+    model_end(r, &k, &s->m, &p, q.n, q.l, q.w);
 }
 
 const struct pv_method pv_method_cpcl = {
     .name = "cpcl", .summary = "cyclic prototype consistency between labelled and unlabelled images", .opts = opts,
-    .unlabeled = true, .state_size = sizeof(struct cpcl), .init = init, .step = step, .predict = predict,
+    .unlabeled = true, .state_size = sizeof(struct cpcl), .init = init, .step = step, .predict = model_predict,
 };
 
 /* ---- named losses ---- */

@@ -12,12 +12,15 @@ struct cps { struct dual d; enum pv_dice_form dice; };
 static const struct pv_method_opt opts[] = {
     {"net_a", 0, "vnet", false, "network A"},
     {"net_b", 0, "vnet", false, "network B"},
-    {"init_a", 0, "kaiming_conv", false, "how A starts: default, kaiming, kaiming_conv, xavier_conv"},
-    {"init_b", 0, "xavier_conv", false, "how B starts"},
+    {"init_a", 0, "kaiming_conv", false, "how A starts: default, kaiming, kaiming_conv, xavier_conv",
+     .words = "default, kaiming, kaiming_conv, xavier_conv"},
+    {"init_b", 0, "xavier_conv", false, "how B starts", .words = "default, kaiming, kaiming_conv, xavier_conv"},
     MODEL_OPTS_WEIGHT(0.1, 6000),
     MODEL_OPT_DICE("mc"),
-    {"images", 0, "unlabeled", false, "pseudo labels on unlabeled images (SSL4MIS), or on all (paper)"},
-    {"predict", 0, "a", false, "predictions: a (one network, as published), b, or mean of both softmax maps"},
+    {"images", 0, "unlabeled", false, "pseudo labels on unlabeled images (SSL4MIS), or on all (paper)",
+     .words = "unlabeled, all"},
+    {"predict", 0, "a", false, "predictions: a (one network, as published), b, or mean of both softmax maps",
+     .words = "a, b, mean"},
     {0}};
 
 static bool init(struct pv_run *r)
@@ -26,15 +29,7 @@ static bool init(struct pv_run *r)
     static const char *const names[] = {"init_a", "init_b"};
     enum pv_init_scheme scheme[2];
     for (int i = 0; i < 2; i++)
-        if (!pv_init_scheme_find(pv_run_opt_text(r, names[i]), &scheme[i]))
-            return pv_fail(PV_FAULT_USAGE, "method_options.%s of cps can be default, kaiming, kaiming_conv or "
-                           "xavier_conv, not '%s'", names[i], pv_run_opt_text(r, names[i]));
-    if (!pv_run_opt_is(r, "images", "unlabeled") && !pv_run_opt_is(r, "images", "all"))
-        return pv_fail(PV_FAULT_USAGE, "method_options.images of cps can be unlabeled or all, not '%s'",
-                       pv_run_opt_text(r, "images"));
-    if (!pv_run_opt_is(r, "predict", "a") && !pv_run_opt_is(r, "predict", "b") && !pv_run_opt_is(r, "predict", "mean"))
-        return pv_fail(PV_FAULT_USAGE, "method_options.predict of cps can be a, b or mean, not '%s'",
-                       pv_run_opt_text(r, "predict"));
+        pv_init_scheme_find(pv_run_opt_text(r, names[i]), &scheme[i]);
     return model_dice(r, &s->dice) && model_needs(r, 1) && dual_init(r, &s->d, scheme);
 }
 

@@ -29,56 +29,32 @@ static const struct pv_method_opt opts[] = {
     {"w_map", 1, NULL, false, "weight of CE + Dice of the map M on labelled images; 0 leaves a term out"},
     {"w_unsup", 0.5, NULL, false, "weight of the consistency of strong views with pseudo labels, Eq. 1"},
     {"w_cps", 0.5, NULL, false, "weight of the contrast, Eq. 14 (public code: 1 for Pancreas with 6 cases)"},
-    {"rectify", 0, "learned", false, "pseudo labels and predictions: learned (Eq. 8), or none"},
+    {"rectify", 0, "learned", false, "pseudo labels and predictions: learned (Eq. 8), or none",
+     .words = "learned, none"},
     {"rectify_from", 800, NULL, true, "S: iterations before pseudo labels are rectified"},
     {"unsup", 0, "share", false, "share: every voxel, weighted by its image's share above tau (public code); "
-     "filter: voxels above tau, Eq. 2"},
+     "filter: voxels above tau, Eq. 2", .words = "share, filter"},
     {"tau", 0.97, NULL, false, "confidence of pseudo labels; anchors are below it"},
     {"tau_weak", 0.7, NULL, false, "confidence from which pseudo labels take part in the contrast"},
-    {"queries", 256, NULL, false, "anchors of a class"},
-    {"negatives", 512, NULL, false, "negatives of an anchor"},
-    {"temperature", 0.5, NULL, false, "t of Eq. 14, and of the choice of negative classes"},
-    {"positive", 0, "both", false, "positives: both (Eq. 13), mean of the class, or prototype (the teacher's)"},
+    {"queries", 256, NULL, false, "anchors of a class", .lo = 1, .hi = 4096},
+    {"negatives", 512, NULL, false, "negatives of an anchor", .lo = 1, .hi = 4096},
+    {"temperature", 0.5, NULL, false, "t of Eq. 14, and of the choice of negative classes", .lo = 0.01, .hi = 100},
+    {"positive", 0, "both", false, "positives: both (Eq. 13), mean of the class, or prototype (the teacher's)",
+     .words = "both, mean, prototype"},
     {"positive_from", 800, NULL, true, "iterations in which positives are class means alone"},
     {"xi", 0.6, NULL, false, "share of the prototypes in positives, Eq. 13; by data set in the public code"},
-    {"xi_mode", 0, "fixed", false, "fixed (public code), or uniform: drawn from U(0, 1) each step, as the paper"},
-    {"cps_reduction", 0, "mean", false, "mean over classes and anchors (public code), or sum, Eq. 14"},
+    {"xi_mode", 0, "fixed", false, "fixed (public code), or uniform: drawn from U(0, 1) each step, as the paper",
+     .words = "fixed, uniform"},
+    {"cps_reduction", 0, "mean", false, "mean over classes and anchors (public code), or sum, Eq. 14",
+     .words = "mean, sum"},
     {"op_lr", 1, NULL, false, "learning rate of the scalar a, times the others'"},
     {"ema", 0.99, NULL, false, "alpha of the teacher's moving average, min(1 - 1/(iter + 1), alpha)"},
-    {"weak_brightness", 0.25, NULL, false, "weak views: intensities times 1 - this to 1 + this; 0: as they are"},
-    {"scale_low", 0.5, NULL, false, "strong views: in-plane scaling from this"},
-    {"scale_high", 1.5, NULL, false, "to this; 1 and 1: none"},
-    {"cutmix", 1, NULL, false, "strong views: 1: a box over the whole depth comes from another image"},
-    {"p_intensity", 0.8, NULL, false, "strong views: probability of another brightness"},
-    {"intensity", 0.25, NULL, false, "which is 1 - this to 1 + this times the first"},
-    {"p_noise", 0.5, NULL, false, "strong views: probability of noise (0.1 g, at most 0.2)"},
-    {"p_turn", 0.5, NULL, false, "strong views: probability of quarter turns and a flip, labels with them"},
-    {"minmax", 1, NULL, false, "1: strong views are scaled to [0, 1]"},
+    CRLN_OPTS_VIEWS,
     {0}};
 
-static bool one_of(const struct pv_run *r, const char *name, const char *a, const char *b, const char *c)
-{
-    return pv_run_opt_is(r, name, a) || pv_run_opt_is(r, name, b) || (c && pv_run_opt_is(r, name, c)) ||
-           pv_fail(PV_FAULT_USAGE, "method_options.%s of crln can be %s%s%s or %s, not '%s'", name, a, c ? ", " : "",
-                   c ? b : "", c ? c : b, pv_run_opt_text(r, name));
-}
-
-static bool in_range(const struct pv_run *r, const char *name, double lo, double hi)
-{
-    double v = pv_run_opt(r, name);
-    return (v >= lo && v <= hi) ||
-           pv_fail(PV_FAULT_USAGE, "method_options.%s of crln goes from %g to %g, not %g", name, lo, hi, v);
-}
-
-static bool read_options(struct pv_run *r)
+static void read_options(struct pv_run *r)
 {
     struct crln *s = r->state;
-    if (!one_of(r, "rectify", "learned", "none", NULL) || !one_of(r, "unsup", "share", "filter", NULL) ||
-        !one_of(r, "positive", "both", "mean", "prototype") || !one_of(r, "xi_mode", "fixed", "uniform", NULL) ||
-        !one_of(r, "cps_reduction", "mean", "sum", NULL) || !in_range(r, "queries", 1, 4096) ||
-        !in_range(r, "negatives", 1, 4096) || !in_range(r, "temperature", 0.01, 100) ||
-        !in_range(r, "scale_low", 0.1, 1) || !in_range(r, "scale_high", 1, 8) || !in_range(r, "weak_brightness", 0, 1))
-        return false;
     s->rectify = pv_run_opt_is(r, "rectify", "learned");
     s->o = (struct crln_opts){.filter = pv_run_opt_is(r, "unsup", "filter"), .tau = (float)pv_run_opt(r, "tau"),
         .tau_weak = (float)pv_run_opt(r, "tau_weak"), .queries = (int)pv_run_opt(r, "queries"),
@@ -86,15 +62,10 @@ static bool read_options(struct pv_run *r)
         .xi = (float)pv_run_opt(r, "xi"), .sum = pv_run_opt_is(r, "cps_reduction", "sum"),
         .positive = pv_run_opt_is(r, "positive", "mean") ? CRLN_MEAN
                     : pv_run_opt_is(r, "positive", "prototype") ? CRLN_PROTOTYPE : CRLN_BOTH};
-    s->aug = (struct crln_aug){.weak = (float)pv_run_opt(r, "weak_brightness"), .low = pv_run_opt(r, "scale_low"),
-        .high = pv_run_opt(r, "scale_high"), .cutmix = pv_run_opt(r, "cutmix") != 0,
-        .minmax = pv_run_opt(r, "minmax") != 0, .p_intensity = pv_run_opt(r, "p_intensity"),
-        .intensity = pv_run_opt(r, "intensity"), .p_noise = pv_run_opt(r, "p_noise"),
-        .p_turn = pv_run_opt(r, "p_turn")};
+    s->aug = crln_read_views(r);
     s->w[SUP] = 1;
     for (int i = SUP + 1; i < TERMS; i++)
         s->w[i] = (float)pv_run_opt(r, weight_names[i]);
-    return true;
 }
 
 static bool init(struct pv_run *r)
@@ -102,8 +73,7 @@ static bool init(struct pv_run *r)
     struct crln *s = r->state;
     if (r->net.prototypes < 1)
         return pv_fail(PV_FAULT_USAGE, "method crln needs prototypes; set net.prototypes (16 in its presets)");
-    if (!read_options(r))
-        return false;
+    read_options(r);
     s->student = pv_run_add_net(r, "student", true, NULL);
     s->teacher = pv_run_add_net(r, "teacher", false, NULL);
     if (!s->student || !s->teacher || !pv_params_copy(s->teacher->p, s->student->p, true))

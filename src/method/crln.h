@@ -51,6 +51,19 @@ struct crln_aug {
     bool cutmix, minmax;
     double p_intensity, intensity, p_noise, p_turn;
 };
+/* Rows of options, and what they say. */
+#define CRLN_OPTS_VIEWS \
+    {"weak_brightness", 0.25, NULL, false, "weak views: intensities times 1 - this to 1 + this; 0: as they are", \
+     .lo = 0, .hi = 1}, \
+    {"scale_low", 0.5, NULL, false, "strong views: in-plane scaling from this", .lo = 0.1, .hi = 1}, \
+    {"scale_high", 1.5, NULL, false, "to this; 1 and 1: none", .lo = 1, .hi = 8}, \
+    {"cutmix", 1, NULL, false, "strong views: 1: a box over the whole depth comes from another image"}, \
+    {"p_intensity", 0.8, NULL, false, "strong views: probability of another brightness"}, \
+    {"intensity", 0.25, NULL, false, "which is 1 - this to 1 + this times the first"}, \
+    {"p_noise", 0.5, NULL, false, "strong views: probability of noise (0.1 g, at most 0.2)"}, \
+    {"p_turn", 0.5, NULL, false, "strong views: probability of quarter turns and a flip, labels with them"}, \
+    {"minmax", 1, NULL, false, "1: strong views are scaled to [0, 1]"}
+struct crln_aug crln_read_views(const struct pv_run *r);
 /* x (image in [0, 1]) times a factor per sample, clipped to [0, 1]. */
 pv_tensor *crln_weak(struct pv_run *r, struct pv_scope *s, const struct crln_aug *a, pv_tensor *x);
 /* An unlabelled batch: image, label I32 [n][1], confidence [n][1]. */

@@ -10,6 +10,15 @@
 #include "ops/map.h"
 #include "ops/reduce.h"
 
+struct crln_aug crln_read_views(const struct pv_run *r)
+{
+    return (struct crln_aug){.weak = (float)pv_run_opt(r, "weak_brightness"), .low = pv_run_opt(r, "scale_low"),
+        .high = pv_run_opt(r, "scale_high"), .cutmix = pv_run_opt(r, "cutmix") != 0,
+        .minmax = pv_run_opt(r, "minmax") != 0, .p_intensity = pv_run_opt(r, "p_intensity"),
+        .intensity = pv_run_opt(r, "intensity"), .p_noise = pv_run_opt(r, "p_noise"),
+        .p_turn = pv_run_opt(r, "p_turn")};
+}
+
 /* FLAT [n] of host numbers; frees v. */
 static pv_tensor *per_sample(pv_dev *dev, struct pv_scope *s, int n, double *v)
 {

@@ -152,12 +152,7 @@ static void step(struct pv_run *r, const struct pv_patches *b)
         l[n] = task_mse(t, &k, &all, pv_run_opt(r, "steepness"));
         pv_run_log(r, "loss_consistency", l[n++]);
     }
-    pv_tensor *loss = pv_keep(&k, pv_scalar_sum(t, n, l, w, NULL));
-    pv_run_log(r, "loss", loss);
-    model_forget(&p);
-    pv_run_backward(r, loss);
-    pv_run_step(r, s->m.student);
-    pv_scope_end(&k);
+    model_end(r, &k, &s->m, &p, n, l, w);
 }
 
 static pv_tensor *predict(struct pv_run *r, pv_tensor *image)

@@ -33,7 +33,8 @@ struct ducisc {
 };
 
 static const struct pv_method_opt opts[] = {
-    {"loss_mode", 0, "normalised", false, "normalised: each term by its own value (public code); plain: Eq. 11"},
+    {"loss_mode", 0, "normalised", false, "normalised: each term by its own value (public code); plain: Eq. 11",
+     .words = "normalised, plain"},
     {"w_proto_ulb", 0.1, NULL, false, "weight of labelled against unlabelled prototypes, Eq. 4; 0 leaves a term out"},
     {"w_proto_mix", 0.1, NULL, false, "weight of labelled against mixed prototypes, Eq. 7"},
     {"w_cs_ulb", 0.3, NULL, false, "weight of the consistency on unlabelled images, Eq. 10"},
@@ -41,35 +42,29 @@ static const struct pv_method_opt opts[] = {
     {"warmup", 2000, NULL, true, "iterations of L_sup alone (public code; 0 as the paper)"},
     {"warmup_passes", 1, NULL, false, "1: the other passes run during the warm-up too, for batch norm's statistics"},
     MODEL_OPT_EMA,
-    {"thresholds", 0, "adaptive", false, "which pseudo labels count: adaptive (Eq. 8, 9), fixed, or none (all)"},
+    {"thresholds", 0, "adaptive", false, "which pseudo labels count: adaptive (Eq. 8, 9), fixed, or none (all)",
+     .words = "adaptive, fixed, none"},
     {"threshold_beta", 0.99, NULL, false, "beta of the thresholds' moving average, Eq. 8"},
     {"threshold_min", 0, NULL, false, "thresholds are at least this; 0: 1 / number of classes"},
     {"threshold_max", 0.95, NULL, false, "and at most this (public code)"},
     {"threshold_fixed", 0.95, NULL, false, "the threshold of thresholds=fixed, on the largest probability"},
-    {"prototypes", 0, "mean", false, "mean over classes and channels and valid scales (public code); sum: Eq. 4, 7"},
-    {"pairing", 0, "batch", false, "prototypes are means over the batch (public code), or image i against image i"},
-    {"absent", 0, "scale", false, "a class that is absent takes out the scale (public code), or only the class"},
-    {"features", 0, "up", false, "maps of the prototypes: up (after the skips), or dec (behind the decoder blocks)"},
-    {"mix_loss", 0, "kl", false, "mixed images: kl, mean over classes too (public code); ce: mean over voxels"},
+    {"prototypes", 0, "mean", false, "mean over classes and channels and valid scales (public code); sum: Eq. 4, 7",
+     .words = "mean, sum"},
+    {"pairing", 0, "batch", false, "prototypes are means over the batch (public code), or image i against image i",
+     .words = "batch, image"},
+    {"absent", 0, "scale", false, "a class that is absent takes out the scale (public code), or only the class",
+     .words = "scale, class"},
+    {"features", 0, "up", false, "maps of the prototypes: up (after the skips), or dec (behind the decoder blocks)",
+     .words = "up, dec"},
+    {"mix_loss", 0, "kl", false, "mixed images: kl, mean over classes too (public code); ce: mean over voxels",
+     .words = "kl, ce"},
     {"mix_low", 0.25, NULL, false, "the mixing ratio sigma is uniform from this"},
     {"mix_high", 0.75, NULL, false, "to this"},
     {0}};
 
-static bool one_of(const struct pv_run *r, const char *name, const char *a, const char *b, const char *c)
-{
-    return pv_run_opt_is(r, name, a) || pv_run_opt_is(r, name, b) || (c && pv_run_opt_is(r, name, c)) ||
-           pv_fail(PV_FAULT_USAGE, "method_options.%s of ducisc can be %s%s%s or %s, not '%s'", name, a, c ? ", " : "",
-                   c ? b : "", c ? c : b, pv_run_opt_text(r, name));
-}
-
-static bool read_options(struct pv_run *r)
+static void read_options(struct pv_run *r)
 {
     struct ducisc *s = r->state;
-    if (!one_of(r, "loss_mode", "normalised", "plain", NULL) ||
-        !one_of(r, "thresholds", "adaptive", "fixed", "none") || !one_of(r, "prototypes", "mean", "sum", NULL) ||
-        !one_of(r, "pairing", "batch", "image", NULL) || !one_of(r, "absent", "scale", "class", NULL) ||
-        !one_of(r, "features", "up", "dec", NULL) || !one_of(r, "mix_loss", "kl", "ce", NULL))
-        return false;
     s->normalised = pv_run_opt_is(r, "loss_mode", "normalised");
     s->o = (struct ducisc_opts){.sum = pv_run_opt_is(r, "prototypes", "sum"),
         .by_image = pv_run_opt_is(r, "pairing", "image"), .by_class = pv_run_opt_is(r, "absent", "class"),
@@ -78,7 +73,6 @@ static bool read_options(struct pv_run *r)
                       : pv_run_opt_is(r, "thresholds", "none") ? DUCISC_NONE : DUCISC_ADAPTIVE};
     s->first_feat = pv_run_opt_is(r, "features", "up") ? PV_FEAT_UP1 : PV_FEAT_DEC1;
     s->want = pv_run_opt(r, "w_proto_ulb") > 0 || pv_run_opt(r, "w_proto_mix") > 0 ? 0xfu << s->first_feat : 0;
-    return true;
 }
 
 static void with_heads(struct pv_net_config *c) { c->heads = true; }
@@ -86,8 +80,7 @@ static void with_heads(struct pv_net_config *c) { c->heads = true; }
 static bool init(struct pv_run *r)
 {
     struct ducisc *s = r->state;
-    if (!read_options(r))
-        return false;
+    read_options(r);
     s->thresholds = pv_run_add_state(r, "thresholds", DUCISC_SCALES * r->classes, 1.0f / (float)r->classes,
                                      PV_COMBINE_MEAN);
     return model_init(r, &s->m, with_heads) && s->thresholds;
@@ -310,13 +303,8 @@ static void step(struct pv_run *r, const struct pv_patches *b)
     pv_scope_end(&k);
 }
 
-static pv_tensor *predict(struct pv_run *r, pv_tensor *image)
-{
-    return model_probabilities(r, ((struct ducisc *)r->state)->m.student, image);
-}
-
 const struct pv_method pv_method_ducisc = {
     .name = "ducisc", .summary = "prototypes and self-aware pseudo labels across labelled, unlabelled, mixed images",
     .opts = opts, .unlabeled = true, .state_size = sizeof(struct ducisc), .init = init, .step = step,
-    .predict = predict,
+    .predict = model_predict,
 };

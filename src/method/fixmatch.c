@@ -14,52 +14,26 @@ struct fixmatch { struct model m; struct crln_opts o; struct crln_aug aug; };
 
 static const struct pv_method_opt opts[] = {
     MODEL_OPT_EMA,
-    {"teacher", 0, "ema", false, "whose pseudo labels: ema, the moving average (CRLN), or self, the student (paper)"},
-    {"predict", 0, "teacher", false, "evaluated is the teacher (CRLN) or the student; with teacher=self always that"},
+    {"teacher", 0, "ema", false, "whose pseudo labels: ema, the moving average (CRLN), or self, the student (paper)",
+     .words = "ema, self"},
+    {"predict", 0, "teacher", false, "evaluated is the teacher (CRLN) or the student; with teacher=self always that",
+     .words = "teacher, student"},
     MODEL_OPTS_WEIGHT(0.5, 0),
     {"unsup", 0, "filter", false, "filter: voxels above tau; share: every voxel, weighted by its image's share above "
-     "tau (CRLN's public code)"},
+     "tau (CRLN's public code)", .words = "filter, share"},
     {"tau", 0.97, NULL, false, "confidence from which a pseudo label counts"},
-    {"weak_brightness", 0.25, NULL, false, "weak views: intensities times 1 - this to 1 + this; 0: as they are"},
-    {"scale_low", 0.5, NULL, false, "strong views: in-plane scaling from this"},
-    {"scale_high", 1.5, NULL, false, "to this; 1 and 1: none"},
-    {"cutmix", 1, NULL, false, "strong views: 1: a box over the whole depth comes from another image"},
-    {"p_intensity", 0.8, NULL, false, "strong views: probability of another brightness"},
-    {"intensity", 0.25, NULL, false, "which is 1 - this to 1 + this times the first"},
-    {"p_noise", 0.5, NULL, false, "strong views: probability of noise (0.1 g, at most 0.2)"},
-    {"p_turn", 0.5, NULL, false, "strong views: probability of quarter turns and a flip, labels with them"},
-    {"minmax", 1, NULL, false, "1: strong views are scaled to [0, 1]"},
+    CRLN_OPTS_VIEWS,
     {0}};
-
-static bool word(const struct pv_run *r, const char *name, const char *a, const char *b)
-{
-    return pv_run_opt_is(r, name, a) || pv_run_opt_is(r, name, b) ||
-           pv_fail(PV_FAULT_USAGE, "method_options.%s of fixmatch can be %s or %s, not '%s'", name, a, b,
-                   pv_run_opt_text(r, name));
-}
-
-static bool range(const struct pv_run *r, const char *name, double lo, double hi)
-{
-    double v = pv_run_opt(r, name);
-    return (v >= lo && v <= hi) ||
-           pv_fail(PV_FAULT_USAGE, "method_options.%s of fixmatch goes from %g to %g, not %g", name, lo, hi, v);
-}
 
 static bool init(struct pv_run *r)
 {
     struct fixmatch *s = r->state;
     if (r->net.dims != 3)
         return pv_fail(PV_FAULT_USAGE, "the strong views of fixmatch need 3D data");
-    if (!word(r, "teacher", "ema", "self") || !word(r, "predict", "teacher", "student") ||
-        !word(r, "unsup", "filter", "share") || !range(r, "scale_low", 0.1, 1) || !range(r, "scale_high", 1, 8) ||
-        !range(r, "weak_brightness", 0, 1) || !model_needs(r, 1))
+    if (!model_needs(r, 1))
         return false;
     s->o = (struct crln_opts){.filter = pv_run_opt_is(r, "unsup", "filter"), .tau = (float)pv_run_opt(r, "tau")};
-    s->aug = (struct crln_aug){.weak = (float)pv_run_opt(r, "weak_brightness"), .low = pv_run_opt(r, "scale_low"),
-        .high = pv_run_opt(r, "scale_high"), .cutmix = pv_run_opt(r, "cutmix") != 0,
-        .minmax = pv_run_opt(r, "minmax") != 0, .p_intensity = pv_run_opt(r, "p_intensity"),
-        .intensity = pv_run_opt(r, "intensity"), .p_noise = pv_run_opt(r, "p_noise"),
-        .p_turn = pv_run_opt(r, "p_turn")};
+    s->aug = crln_read_views(r);
     if (pv_run_opt_is(r, "teacher", "ema"))
         return model_init(r, &s->m, NULL);
     s->m.student = pv_run_add_net(r, "student", true, NULL);
@@ -104,17 +78,8 @@ static void step(struct pv_run *r, const struct pv_patches *b)
         pv_run_log(r, "loss_unsup", l[n++]);
         pv_run_log(r, "kept", kept);
     }
-    pv_tensor *loss = pv_keep(&k, pv_scalar_sum(r->tape, n, l, w, NULL));
-    pv_run_log(r, "loss", loss);
-    model_forget(&p);
     model_forget(&q);
-    if (s->m.teacher) {
-        model_step(r, &s->m, loss);
-    } else {
-        pv_run_backward(r, loss);
-        pv_run_step(r, s->m.student);
-    }
-    pv_scope_end(&k);
+    model_end(r, &k, &s->m, &p, n, l, w);
 }
 
 static pv_tensor *predict(struct pv_run *r, pv_tensor *image)

@@ -65,21 +65,12 @@ static void step(struct pv_run *r, const struct pv_patches *b)
         l[n] = pv_loss_prob_mse(r->tape, &k, p.zu, target);
         pv_run_log(r, "loss_consistency", l[n++]);
     }
-    pv_tensor *loss = pv_keep(&k, pv_scalar_sum(r->tape, n, l, w, NULL));
-    pv_run_log(r, "loss", loss);
-    model_forget(&p);
-    model_step(r, &s->m, loss);
-    pv_scope_end(&k);
-}
-
-static pv_tensor *predict(struct pv_run *r, pv_tensor *image)
-{
-    return model_probabilities(r, ((struct ict *)r->state)->m.student, image);
+    model_end(r, &k, &s->m, &p, n, l, w);
 }
 
 const struct pv_method pv_method_ict = {
     .name = "ict", .summary = "interpolation consistency: mixed unlabelled images, mixed predictions", .opts = opts,
-    .unlabeled = true, .state_size = sizeof(struct ict), .init = init, .step = step, .predict = predict,
+    .unlabeled = true, .state_size = sizeof(struct ict), .init = init, .step = step, .predict = model_predict,
 };
 
 /* ---- named losses ---- */

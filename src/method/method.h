@@ -38,6 +38,8 @@ struct pv_method_opt {
     const char *text_def;       /* set for options that are words */
     bool iterations;
     const char *help;
+    const char *words;          /* of a word: those that are allowed, "a, b, c"; NULL: the method looks */
+    double lo, hi;              /* of a number: its range; both 0: the method looks */
 };
 
 struct pv_method {

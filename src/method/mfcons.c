@@ -26,15 +26,20 @@ static const struct pv_method_opt opts[] = {
     {"w_sta", 1, NULL, false, "weight of the stability constraint; 0: off"},
     {"forwards", 5, NULL, false, "forward passes: 5, or 4 with the student's X and X + noise as one"},
     {"supervised", 0, "image", false, "partial cross-entropy: image (mean of each image's mean, an image without "
-                                      "annotated voxels counting 0), kept (of those that have some), pooled"},
+                                      "annotated voxels counting 0), kept (of those that have some), pooled",
+     .words = "image, kept, pooled"},
     {"beta", 0.1, NULL, false, "temperature that sharpens the teacher (eq. 1)"},
     {"cube", 8, NULL, false, "side of the masked cubes"},
     {"mask_from", 0.25, NULL, false, "probability that a cube is masked, at the start of the ramp"},
     {"mask_to", 0.5, NULL, false, "and at its end"},
-    {"mask_fill", 0, "zero", false, "what a masked cube holds: zero, min (the patch's darkest value), noise (normal)"},
-    {"pairing", 0, "image", false, "prototypes fused per pair of images (image) or over the batch (pooled)"},
-    {"annotated", 0, "confidence", false, "weight of annotated voxels in prototypes: confidence (the student's), one"},
-    {"prototypes", 0, "trained", false, "gradient of eq. 2 through the prototypes: trained, or fixed (features only)"},
+    {"mask_fill", 0, "zero", false, "what a masked cube holds: zero, min (the patch's darkest value), noise (normal)",
+     .words = "zero, min, noise"},
+    {"pairing", 0, "image", false, "prototypes fused per pair of images (image) or over the batch (pooled)",
+     .words = "image, pooled"},
+    {"annotated", 0, "confidence", false, "weight of annotated voxels in prototypes: confidence (the student's), one",
+     .words = "confidence, one"},
+    {"prototypes", 0, "trained", false, "gradient of eq. 2 through the prototypes: trained, or fixed (features only)",
+     .words = "trained, fixed"},
     {"scale", 20, NULL, false, "factor of the cosines in the prototypes' softmax"},
     {"noise", 0.1, NULL, false, "standard deviation of the input noise of the stability constraint"},
     {"noise_clip", 0.2, NULL, false, "noise is clipped to this"},
@@ -42,17 +47,6 @@ static const struct pv_method_opt opts[] = {
 
 static bool choices_good(struct pv_run *r)
 {
-    static const struct { const char *opt, *words[3]; } list[] = {
-        {"supervised", {"image", "kept", "pooled"}}, {"mask_fill", {"zero", "min", "noise"}},
-        {"pairing", {"image", "pooled", "pooled"}}, {"annotated", {"confidence", "one", "one"}},
-        {"prototypes", {"trained", "fixed", "fixed"}}};
-    for (size_t i = 0; i < PV_COUNT(list); i++) {
-        const char *v = pv_run_opt_text(r, list[i].opt);
-        if (!pv_streq(v, list[i].words[0]) && !pv_streq(v, list[i].words[1]) && !pv_streq(v, list[i].words[2]))
-            return pv_fail(PV_FAULT_USAGE, "method_options.%s is '%s'; it can be %s, %s%s%s", list[i].opt, v,
-                           list[i].words[0], list[i].words[1], list[i].words[2] == list[i].words[1] ? "" : ", ",
-                           list[i].words[2] == list[i].words[1] ? "" : list[i].words[2]);
-    }
     double f = pv_run_opt(r, "forwards");
     return f == 4 || f == 5 || pv_fail(PV_FAULT_USAGE, "method_options.forwards is %g; it can be 4 or 5", f);
 }
@@ -235,12 +229,7 @@ static void step(struct pv_run *r, const struct pv_patches *b)
     pv_scope_end(&p.k);
 }
 
-static pv_tensor *predict(struct pv_run *r, pv_tensor *image)
-{
-    return model_probabilities(r, ((struct mfcons *)r->state)->m.student, image);
-}
-
 const struct pv_method pv_method_mfcons = {
     .name = "mfcons", .summary = "MF-ConS: sparse slices, three consistencies (paper 000)", .opts = opts,
-    .unlabeled = true, .state_size = sizeof(struct mfcons), .init = init, .step = step, .predict = predict,
+    .unlabeled = true, .state_size = sizeof(struct mfcons), .init = init, .step = step, .predict = model_predict,
 };

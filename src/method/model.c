@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ops/map.h"
+#include "ops/scalar.h"
 #include "ops/shape.h"
 #include "ops/softmax.h"
 
@@ -112,6 +113,25 @@ void model_move(struct pv_run *r, const struct model *m)
 {
     pv_run_step(r, m->student);
     pv_run_ema(r, m->teacher, m->student, pv_ema_alpha(r->iter, pv_run_opt(r, "ema")));
+}
+
+void model_end(struct pv_run *r, struct pv_scope *s, const struct model *m, struct model_pass *p, int n,
+               pv_tensor *const *l, const float *w)
+{
+    pv_tensor *loss = pv_keep(s, pv_scalar_sum(r->tape, n, l, w, NULL));
+    pv_run_log(r, "loss", loss);
+    model_forget(p);
+    pv_run_backward(r, loss);
+    if (m->teacher)
+        model_move(r, m);
+    else
+        pv_run_step(r, m->student);
+    pv_scope_end(s);
+}
+
+pv_tensor *model_predict(struct pv_run *r, pv_tensor *image)
+{
+    return model_probabilities(r, ((const struct model *)r->state)->student, image);
 }
 
 pv_tensor *model_probabilities(struct pv_run *r, pv_net *net, pv_tensor *image)

@@ -20,7 +20,7 @@ struct model { pv_net *student, *teacher; };
     {"noise_clip", 0.2, NULL, false, "noise is clipped to this"}
 #define MODEL_OPT_DICE(form) \
     {"dice", 0, form, false, "Dice loss of labelled images: sq (foreground, UA-MT), mc (all classes, SSL4MIS), " \
-                             "lin, mask"}
+                             "lin, mask", .words = "sq, mc, lin, mask"}
 
 /* Networks "student", trained, and "teacher"; `change` as in pv_run_add_net. */
 bool model_init(struct pv_run *r, struct model *m, void (*change)(struct pv_net_config *c));
@@ -57,6 +57,12 @@ pv_tensor *model_mix(struct pv_run *r, struct pv_scope *s, pv_tensor *a, pv_tens
 void model_step(struct pv_run *r, const struct model *m, pv_tensor *loss);
 /* The same where everything has walked back already. */
 void model_move(struct pv_run *r, const struct model *m);
+/* The end of a step: logs sum w l as "loss", drops results of the pass, walks back, steps, moves the teacher if there
+ * is one, ends the scope. */
+void model_end(struct pv_run *r, struct pv_scope *s, const struct model *m, struct model_pass *p, int n,
+               pv_tensor *const *l, const float *w);
+/* `predict` of methods whose state begins with a struct model: the student's. */
+pv_tensor *model_predict(struct pv_run *r, pv_tensor *image);
 /* Softmax of a network in evaluation mode; a new reference. */
 pv_tensor *model_probabilities(struct pv_run *r, pv_net *net, pv_tensor *image);
 

@@ -37,7 +37,8 @@ static const struct pv_method_opt opts[] = {
     {"ignore0", 1, NULL, false, "1: the contrast leaves out voxels next to prototype 0 of class 0 (public code)"},
     {"eta", 0.99, NULL, false, "momentum of the prototypes, Eq. 2 (0.99: public code; paper: 0.999)"},
     {"alpha", 0.9, NULL, false, "pseudo-labelled voxels count where the teacher is surer than this"},
-    {"update", 0, "both", false, "parts that move prototypes: both, labeled, unlabeled, none"},
+    {"update", 0, "both", false, "parts that move prototypes: both, labeled, unlabeled, none",
+     .words = "both, labeled, unlabeled, none"},
     {"update_background", 0, NULL, false, "1: prototypes of the background move too (public code: they stay)"},
     {0}};
 
@@ -50,9 +51,6 @@ static bool read_options(struct pv_run *r)
         .labeled = both || pv_run_opt_is(r, "update", "labeled"),
         .pseudo = both || pv_run_opt_is(r, "update", "unlabeled"),
         .background = pv_run_opt(r, "update_background") > 0};
-    if (!s->update.labeled && !s->update.pseudo && !pv_run_opt_is(r, "update", "none"))
-        return pv_fail(PV_FAULT_USAGE, "method_options.update of mper can be both, labeled, unlabeled or none, not "
-                       "'%s'", pv_run_opt_text(r, "update"));
     if (!(k >= 1 && k == (int)k && k * r->classes <= PV_CLASSES))
         return pv_fail(PV_FAULT_USAGE, "method_options.prototypes of mper is %g; it must be a whole number from 1, and "
                        "at most %d prototypes in all %d classes", k, PV_CLASSES, r->classes);

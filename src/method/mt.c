@@ -35,12 +35,7 @@ static void step(struct pv_run *r, const struct pv_patches *b)
     pv_scope_end(&k);
 }
 
-static pv_tensor *predict(struct pv_run *r, pv_tensor *image)
-{
-    return model_probabilities(r, ((struct model *)r->state)->student, image);
-}
-
 const struct pv_method pv_method_mt = {
     .name = "mt", .summary = "Mean Teacher: consistency with a moving average of the student", .opts = opts,
-    .unlabeled = true, .state_size = sizeof(struct model), .init = init, .step = step, .predict = predict,
+    .unlabeled = true, .state_size = sizeof(struct model), .init = init, .step = step, .predict = model_predict,
 };

@@ -59,6 +59,22 @@ bool pv_run_opt_is(const struct pv_run *r, const char *name, const char *text)
     return pv_streq(pv_run_opt_text(r, name), text);
 }
 
+static bool allowed(const struct pv_run *r, const struct pv_method_opt *o)
+{
+    if (o->text_def && o->words) {
+        struct pv_strs words = {0};
+        const char *v = pv_run_opt_text(r, o->name);
+        pv_strs_split(&words, o->words, ", ");
+        bool known = v && pv_strs_find(&words, v) >= 0;
+        pv_strs_free(&words);
+        return known || pv_fail(PV_FAULT_USAGE, "method_options.%s of %s is '%s'; it can be %s", o->name,
+                                r->method->name, v ? v : "", o->words);
+    }
+    double v = o->text_def || o->lo == o->hi ? o->lo : pv_run_opt(r, o->name);
+    return (v >= o->lo && v <= o->hi) || pv_fail(PV_FAULT_USAGE, "method_options.%s of %s goes from %g to %g, not %g",
+                                                 o->name, r->method->name, o->lo, o->hi, v);
+}
+
 /* Options of another method, or misspelt ones, are refused rather than ignored. */
 static bool check_options(const struct pv_run *r)
 {
@@ -83,6 +99,9 @@ static bool check_options(const struct pv_run *r)
         return pv_fail(PV_FAULT_USAGE, "method %s has no option '%s'%s%s%s", r->method->name, key,
                        near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     }
+    for (const struct pv_method_opt *o = r->method->opts; o && o->name; o++)
+        if (!allowed(r, o))
+            return false;
     return true;
 }
 

@@ -26,7 +26,8 @@ static const struct pv_method_opt opts[] = {
     {"passes", 8, NULL, false, "T: passes of the teacher that measure its uncertainty, an even number"},
     {"threshold", 0.75, NULL, false, "share of the largest entropy below which a voxel counts, at the start"},
     {"threshold_rampup", 0, NULL, true, "iterations until all of it counts (Gaussian ramp); 0: the whole run"},
-    {"target", 0, "pass", false, "pass: one more pass of the teacher (public code); mean: the mean of the T passes"},
+    {"target", 0, "pass", false, "pass: one more pass of the teacher (public code); mean: the mean of the T passes",
+     .words = "pass, mean"},
     {0}};
 
 static bool init(struct pv_run *r)
@@ -35,9 +36,6 @@ static bool init(struct pv_run *r)
     double n = pv_run_opt(r, "passes");
     if (!(n >= 2 && n <= 64 && fmod(n, 2) == 0))
         return pv_fail(PV_FAULT_USAGE, "method_options.passes of uamt is an even number from 2 to 64, not %g", n);
-    if (!pv_run_opt_is(r, "target", "pass") && !pv_run_opt_is(r, "target", "mean"))
-        return pv_fail(PV_FAULT_USAGE, "method_options.target of uamt can be pass or mean, not '%s'",
-                       pv_run_opt_text(r, "target"));
     return model_dice(r, &s->dice) && model_needs(r, 1) && model_init(r, &s->m, NULL);
 }
 
@@ -107,21 +105,12 @@ static void step(struct pv_run *r, const struct pv_patches *b)
         l[n] = consistency(r, &k, &s->m, x, p.zu);
         pv_run_log(r, "loss_consistency", l[n++]);
     }
-    pv_tensor *loss = pv_keep(&k, pv_scalar_sum(r->tape, n, l, w, NULL));
-    pv_run_log(r, "loss", loss);
-    model_forget(&p);
-    model_step(r, &s->m, loss);
-    pv_scope_end(&k);
-}
-
-static pv_tensor *predict(struct pv_run *r, pv_tensor *image)
-{
-    return model_probabilities(r, ((struct uamt *)r->state)->m.student, image);
+    model_end(r, &k, &s->m, &p, n, l, w);
 }
 
 const struct pv_method pv_method_uamt = {
     .name = "uamt", .summary = "Mean Teacher where several noisy passes of the teacher are certain", .opts = opts,
-    .unlabeled = true, .state_size = sizeof(struct uamt), .init = init, .step = step, .predict = predict,
+    .unlabeled = true, .state_size = sizeof(struct uamt), .init = init, .step = step, .predict = model_predict,
 };
 
 /* ---- named losses ---- */

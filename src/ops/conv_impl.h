@@ -74,6 +74,12 @@ bool two_run(const char *label, const struct conv_in *in, pv_tensor *packed, pv_
 bool two_run_wgrad(const char *label, const struct conv_in *fine, const struct conv_in *coarse, pv_tensor *dw,
                    const struct conv_desc *d, bool accum, pv_tensor *db, bool accum_bias);     /* db may be NULL */
 
+/* Launches l over as many samples at a time as fit. Buffers 0 to 4: in, packed weights, dst, the table that normalises
+ * what is read (`row` elements a sample; 0: one for all), statistics (`units` elements a sample; NULL: none). groups[2]
+ * is `planes` a sample. */
+void conv_launch_samples(struct pv_launch *l, const struct conv_in *in, pv_tensor *packed, pv_tensor *dst, int64_t row,
+                         pv_tensor *stats, int64_t units, int planes);
+
 /* Sums of slabs: part [slabs][coarse blocks][fine blocks][taps][16][16] into dw, part [slabs][blocks][16] into db. */
 void conv_sum_slabs(const char *label, pv_tensor *part, int slabs, pv_tensor *dw, int fine, int coarse, int taps,
                     bool accum);

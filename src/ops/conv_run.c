@@ -509,3 +509,24 @@ void conv_run_chan_sum(const char *label, pv_tensor *x, pv_tensor *out, bool acc
     pv_run_items(x->dev, &lt, (uint64_t)h->c);
     pv_tensor_put(&part);
 }
+
+void conv_launch_samples(struct pv_launch *l, const struct conv_in *in, pv_tensor *packed, pv_tensor *dst, int64_t row,
+                         pv_tensor *stats, int64_t units, int planes)
+{
+    pv_tensor *src = in->t, *both[] = {src, dst};
+    const int64_t unit[] = {pv_shape_sample(&src->h), pv_shape_sample(&dst->h)};
+    for (int n = 0, m; n < src->h.n; n += m) {
+        m = pv_units_per_launch(src->dev, 2, both, unit, NULL, n, src->h.n - n);
+        pv_bind_samples(l, 0, src, n, m);
+        pv_bind(l, 1, packed);
+        pv_bind_samples(l, 2, dst, n, m);
+        pv_bind(l, 3, in->norm.table ? in->norm.table : packed);
+        if (row)
+            pv_bind_range(l, 3, in->norm.table, n * row, m * row);
+        pv_bind_samples(l, 4, dst, n, m);
+        if (stats)
+            pv_bind_range(l, 4, stats, n * units, m * units);
+        l->groups[2] = (uint32_t)(planes * m);
+        pv_run(src->dev, l);
+    }
+}

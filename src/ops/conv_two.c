@@ -84,22 +84,7 @@ bool two_run(const char *label, const struct conv_in *in, pv_tensor *packed, pv_
         .groups = {(uint32_t)pv_ceil_div(s[2], p.run), (uint32_t)pv_ceil_div(s[1], p.rows), 0}};
     int64_t units = (int64_t)s[0] * l.groups[0] * l.groups[1] * kb * 32;
     pv_tensor *stats = fresh ? pv_tensor_new(src->dev, pv_flat((int)units * src->h.n), PV_F32) : NULL;
-    pv_tensor *both[] = {src, dst};
-    int64_t unit[] = {pv_shape_sample(&src->h), pv_shape_sample(&dst->h)};
-    for (int n = 0, m; n < src->h.n; n += m) {
-        m = pv_units_per_launch(src->dev, 2, both, unit, NULL, n, src->h.n - n);
-        pv_bind_samples(&l, 0, src, n, m);
-        pv_bind(&l, 1, packed);
-        pv_bind_samples(&l, 2, dst, n, m);
-        pv_bind(&l, 3, a.norm ? in->norm.table : packed);
-        if (a.row)
-            pv_bind_range(&l, 3, in->norm.table, (int64_t)n * a.row, (int64_t)m * a.row);
-        pv_bind_samples(&l, 4, dst, n, m);
-        if (stats)
-            pv_bind_range(&l, 4, stats, n * units, m * units);
-        l.groups[2] = (uint32_t)(s[0] * m);
-        pv_run(src->dev, &l);
-    }
+    conv_launch_samples(&l, in, packed, dst, a.row, stats, units, s[0]);
     if (stats) {
         int side = upward ? 2 : 1;
         pv_tensor_set_stats(dst, stats, (int[]){upward ? d->k[0] : 1, p.rows * side, p.run * side});

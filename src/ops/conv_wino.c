@@ -139,22 +139,7 @@ void wino_run(const char *label, const struct conv_in *in, pv_tensor *u, pv_tens
         .groups = {(uint32_t)(a.runs * pv_ceil_div(kb, p.kg)), (uint32_t)pv_ceil_div(a.ty, p.rows), 0}};
     int64_t units = (int64_t)a.tx * a.runs * l.groups[1] * kb * 32;
     pv_tensor *stats = fresh ? pv_tensor_new(src->dev, pv_flat((int)units * src->h.n), PV_F32) : NULL;
-    pv_tensor *both[] = {src, dst};
-    int64_t unit[] = {pv_shape_sample(&src->h), pv_shape_sample(&dst->h)};
-    for (int n = 0, m; n < src->h.n; n += m) {
-        m = pv_units_per_launch(src->dev, 2, both, unit, NULL, n, src->h.n - n);
-        pv_bind_samples(&l, 0, src, n, m);
-        pv_bind(&l, 1, u);
-        pv_bind_samples(&l, 2, dst, n, m);
-        pv_bind(&l, 3, a.norm ? in->norm.table : u);
-        if (a.row)
-            pv_bind_range(&l, 3, in->norm.table, (int64_t)n * a.row, (int64_t)m * a.row);
-        pv_bind_samples(&l, 4, dst, n, m);
-        if (stats)
-            pv_bind_range(&l, 4, stats, n * units, m * units);
-        l.groups[2] = (uint32_t)(a.tx * m);
-        pv_run(src->dev, &l);
-    }
+    conv_launch_samples(&l, in, u, dst, a.row, stats, units, a.tx);
     if (stats)
         pv_tensor_set_stats(dst, stats, (int[]){2, 2 * p.rows, 2 * p.run});
 }

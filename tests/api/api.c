@@ -42,22 +42,6 @@ static bool on_step(void *user, int64_t done, int64_t total)
     return done != s->stop_at;
 }
 
-static void remove_tree(const char *path)
-{
-    char **names;
-    size_t n;
-    if (pv_is_dir(path) && pv_list_dir(path, &names, &n)) {
-        for (size_t i = 0; i < n; i++) {
-            char *p = pv_path_join(path, names[i]);
-            remove_tree(p);
-            pv_free(p);
-            free(names[i]);
-        }
-        free(names);
-    }
-    pv_remove(path);
-}
-
 static bool same_file(const char *a, const char *b)
 {
     char *x = NULL, *y = NULL;
@@ -258,7 +242,7 @@ int main(int argc, char **argv)
     pv_device_close(&d);
     pv_context_free(&c);
     CHECK(c == NULL && d == NULL);
-    remove_tree(dir);
+    pv_remove_tree(dir);
     printf("%d failures\n", failures);
     return failures != 0;
 }

@@ -287,22 +287,6 @@ static void all_networks(pv_dev *dev)
     }
 }
 
-static void remove_tree(const char *path)
-{
-    char **names;
-    size_t n;
-    if (pv_is_dir(path) && pv_list_dir(path, &names, &n)) {
-        for (size_t i = 0; i < n; i++) {
-            char *p = pv_path_join(path, names[i]);
-            remove_tree(p);
-            pv_free(p);
-            free(names[i]);
-        }
-        free(names);
-    }
-    pv_remove(path);
-}
-
 int main(int argc, char **argv)
 {
     pv_dev *dev = pv_dev_open(argc > 1 ? argv[1] : "ref:0", NULL);
@@ -316,7 +300,7 @@ int main(int argc, char **argv)
     runs(dev, golden);
     all_networks(dev);
     pv_free(golden);
-    remove_tree(dir);
+    pv_remove_tree(dir);
     CHECK(!pv_dev_failed(dev));
     pv_dev_close(&dev);
     failures += golden_failures;

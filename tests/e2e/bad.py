@@ -53,6 +53,10 @@ def options():
     refuses(USAGE, "'optim.lr' must be a number", args=t + ['--set', 'optim.lr=fast'])
     refuses(USAGE, 'optim.lr is -1', 'from 0', args=t + ['--set', 'optim.lr=-1'])
     refuses(USAGE, "method sup has no option 'ema'", args=t + ['--set', 'method_options.ema=1'])
+    refuses(USAGE, "method_options.images of cps is 'some'", 'unlabeled, all',
+            args=t + ['--method', 'cps', '--set', 'method_options.images=some'])
+    refuses(USAGE, 'method_options.scale_low of fixmatch goes from 0.1 to 1, not 2',
+            args=t + ['--method', 'fixmatch', '--set', 'data.prep=minmax', 'method_options.scale_low=2'])
     refuses(USAGE, 'multiples of 16', '30x32x16', '--patch', args=t + ['--patch', '30x32x16'])
     refuses(USAGE, '--patch', '112x112x80', args=t + ['--patch', '32'])
     refuses(USAGE, '128x128x128', '40x40x24', 'smaller --patch', args=t + ['--patch', '128x128x128'])
