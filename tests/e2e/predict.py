@@ -68,6 +68,18 @@ def named_channels():
         for i in (4, 5):
             a = volume(f'labels-{name}/phantom_00{i}.nii.gz').v
             assert sum(a) > 20 and a == volume(f'{out}/test/phantom_00{i}.nii.gz').v, (name, i, sum(a))
+    # what rescale_to_0_1 asks for is what prep minmax does for any channel
+    shutil.copytree('run-rescale_to_0_1', 'run-minmax')
+    with open('run-minmax/config.json') as f:
+        config = json.load(f)
+    assert config['data']['prep'] == 'auto'
+    config['data']['prep'] = 'minmax'
+    with open('run-minmax/config.json', 'w') as f:
+        json.dump(config, f)
+    predict('labels-minmax', 'data/imagesTs', runs=['run-minmax'])
+    for i in (4, 5):
+        name = f'phantom_00{i}.nii.gz'
+        assert volume('labels-minmax/' + name).v == volume('labels-rescale_to_0_1/' + name).v, name
 
 
 def cut(v, size, start, patch):
