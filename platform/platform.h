@@ -33,7 +33,10 @@ void pv_cond_wait(pv_cond *c, pv_mutex *m);
 void pv_cond_wait_ms(pv_cond *c, pv_mutex *m, unsigned ms); /* returns after ms or a signal */
 void pv_cond_broadcast(pv_cond *c);
 int  pv_cpu_count(void);                    /* usable by this process, >= 1 */
-uint64_t pv_ram_bytes(void);                /* physical memory, 0 if unknown */
+uint64_t pv_ram_bytes(void);                /* memory this process may use: physical, or its container's; 0: unknown */
+/* The least memory limit of the Linux control groups this process is in, UINT64_MAX if there is none. `root` stands
+ * before /proc and /sys: "" but for tests. */
+uint64_t pv_cgroup_memory(const char *root);
 
 /* ---- files ---- */
 const char *pv_os_error(void);              /* this thread's last failure, stdio's included */

@@ -265,7 +265,8 @@ uint64_t pv_ram_bytes(void)
     return sysctlbyname("hw.memsize", &bytes, &len, NULL, 0) == 0 ? bytes : 0;
 #else
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
+    uint64_t bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0, limit = pv_cgroup_memory("");
+    return limit < bytes || (!bytes && limit != UINT64_MAX) ? limit : bytes;
 #endif
 }
 

@@ -34,14 +34,23 @@ static void not_built(struct pv_str *missing)
                    "the headers and glslc, on Debian: apt-get install libvulkan-dev glslc\n");
 }
 
+void pv_dev_cap_memory(struct pv_dev_info *d, uint64_t ram)
+{
+    if (d->type == PV_DEV_CPU && ram && ram < d->limits.memory)
+        d->limits.memory = ram;
+}
+
 struct pv_dev_info *pv_dev_list(int *count, struct pv_str *missing)
 {
+    uint64_t ram = pv_ram_bytes();
     struct pv_dev_info *list = pv_array(struct pv_dev_info, MAX_DEVICES);
     int n = 0;
     for (int b = 0; pv_backends[b]; b++) {
         int got = pv_backends[b]->list(list + n, MAX_DEVICES - n, missing);
-        for (int i = 0; i < got; i++)
+        for (int i = 0; i < got; i++) {
             snprintf(list[n + i].id, sizeof list->id, "%s:%d", pv_backends[b]->name, i);
+            pv_dev_cap_memory(&list[n + i], ram);
+        }
         n += got;
     }
     not_built(missing);

@@ -86,6 +86,9 @@ void pv_prof_add(pv_dev *dev, const char *label, const char *kernel, uint64_t ns
 /* Work of one mem must be ordered with earlier uses; the pool calls these. */
 void pv_pool_close(pv_dev *dev);
 
+/* A CPU's memory is the program's own: drivers name all of the machine's, also where a container has less. */
+void pv_dev_cap_memory(struct pv_dev_info *d, uint64_t ram);
+
 /* Disk cache: key -> bytes. Files are written whole and renamed; a damaged or foreign one is ignored. */
 bool pv_cache_load(uint64_t key, const char *suffix, void **data, size_t *bytes);   /* pv_free data */
 void pv_cache_store(uint64_t key, const char *suffix, const void *data, size_t bytes);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * platform.h on whatever system this is; what only POSIX systems have is in posix.c. */
+#include "dev/dev_impl.h"
 #include "unit.h"
 
 static void clock_moves_forward(void **state)
@@ -105,6 +106,59 @@ static void put(const char *path, const char *text)
     assert_non_null(f);
     assert_true(fputs(text, f) >= 0);
     assert_int_equal(fclose(f), 0);
+}
+
+/* A root folder with these files: pairs of path and content up to NULL. */
+static uint64_t limit_of(const char *root, const char *const *files)
+{
+    for (; *files; files += 2) {
+        char *path = pv_path_join(unit_path(root), files[0]), *dir = pv_path_dir(path);
+        assert_true(pv_mkdirs(dir));
+        put(path, files[1]);
+        pv_free(dir);
+        pv_free(path);
+    }
+    return pv_cgroup_memory(unit_path(root));
+}
+
+#define LIMIT_OF(root, ...) limit_of(root, (const char *const[]){__VA_ARGS__, NULL})
+
+static void containers_limit_memory(void **state)
+{
+    assert_true(pv_cgroup_memory(unit_path("nothing")) == UINT64_MAX);
+    /* version 2: the own group, its parents, and a container that sees its own group as the root */
+    assert_int_equal(LIMIT_OF("v2", "proc/self/cgroup", "0::/a/b\n", "sys/fs/cgroup/a/b/memory.max", "3000\n"), 3000);
+    assert_int_equal(LIMIT_OF("v2", "sys/fs/cgroup/a/memory.max", "2000\n"), 2000);
+    assert_int_equal(LIMIT_OF("v2", "sys/fs/cgroup/a/memory.max", "max\n"), 3000);
+    assert_int_equal(LIMIT_OF("v2", "sys/fs/cgroup/a/c/memory.max", "10\n"), 3000);
+    assert_int_equal(LIMIT_OF("own", "proc/self/cgroup", "0::/\n", "sys/fs/cgroup/memory.max", "17179869184\n"),
+                     17179869184);
+    assert_int_equal(LIMIT_OF("bare", "sys/fs/cgroup/memory.max", "5000\n"), 5000);       /* no /proc */
+    assert_true(LIMIT_OF("max", "proc/self/cgroup", "0::/\n", "sys/fs/cgroup/memory.max", "max\n") == UINT64_MAX);
+    /* version 1, its unlimited number, a group named by the host, both versions mounted */
+    assert_int_equal(LIMIT_OF("v1", "proc/self/cgroup", "5:cpu,memory:/d/x\n4:memoryless:/y\n0::/\n",
+                              "sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
+                     9223372036854771712u);
+    assert_int_equal(LIMIT_OF("v1", "sys/fs/cgroup/memory/y/memory.limit_in_bytes", "10\n",
+                              "sys/fs/cgroup/memory/memory.limit_in_bytes", "7000\n"), 7000);
+    assert_int_equal(LIMIT_OF("v1", "sys/fs/cgroup/memory/d/x/memory.limit_in_bytes", "6000\n"), 6000);
+    assert_int_equal(LIMIT_OF("v1", "sys/fs/cgroup/unified/memory.max", "4000\n"), 4000);
+
+    assert_true(pv_ram_bytes() <= pv_cgroup_memory(""));
+    struct pv_dev_info cpu = {.type = PV_DEV_CPU, .limits = {.memory = 8000}}, gpu = cpu;
+    gpu.type = PV_DEV_GPU;
+    pv_dev_cap_memory(&cpu, 5000);
+    pv_dev_cap_memory(&gpu, 5000);
+    assert_int_equal(cpu.limits.memory, 5000);
+    assert_int_equal(gpu.limits.memory, 8000);
+    pv_dev_cap_memory(&cpu, 0);
+    pv_dev_cap_memory(&cpu, 6000);
+    assert_int_equal(cpu.limits.memory, 5000);
+    int n;
+    struct pv_dev_info *all = pv_dev_list(&n, NULL);
+    for (int i = 0; i < n; i++)
+        assert_true(all[i].type != PV_DEV_CPU || all[i].limits.memory <= pv_ram_bytes());
+    pv_free(all);
 }
 
 static void folders(void **state)
@@ -300,6 +354,7 @@ int main(void)
         cmocka_unit_test(clock_moves_forward),
         cmocka_unit_test(threads_lock_and_wake),
         cmocka_unit_test(machine_is_known),
+        cmocka_unit_test(containers_limit_memory),
         cmocka_unit_test(folders),
         cmocka_unit_test(names_are_sorted_and_utf8),
         cmocka_unit_test(files),
