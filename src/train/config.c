@@ -203,10 +203,35 @@ static bool check_slices(const pv_json *c, const struct pv_prep *prep, const cha
                     : pv_fail(PV_FAULT_USAGE, "%s: data.prep %s makes slices, which only networks with net.dims 2 see",
                               name, prep->name);
     if (flat && patch[0] != 1)
-        return pv_fail(PV_FAULT_USAGE, "%s: slices come one at a time: train.patch must be 1xYxZ, not %dx%dx%d", name,
-                       patch[0], patch[1], patch[2]);
+        return pv_fail(PV_FAULT_USAGE, "%s: slices come one at a time: train.patch must be 1xYxZ, not %dx%dx%d; take "
+                       "--patch 1x256x256, or for volumes a 3D network (--net vnet)", name, patch[0], patch[1],
+                       patch[2]);
     return !flat || pv_json_num(pv_json_get(c, "active"), "rounds", 0) == 0 ||
            pv_fail(PV_FAULT_USAGE, "%s: rounds of annotation need a 3D network (active.rounds)", name);
+}
+
+/* A network for slices or for volumes, and patches that its levels can halve: known before anything is read. */
+static bool check_net(const pv_json *c, const char *name)
+{
+    const pv_json *net = pv_json_get(c, "net");
+    const struct pv_net_kind *kind = pv_net_find(pv_json_str(net, "name", ""));
+    int patch[3], dims = (int)pv_json_num(net, "dims", 3);
+    if (!kind)
+        return false;
+    if (kind->dims && kind->dims != dims)
+        return pv_fail(PV_FAULT_USAGE, "%s: %s segments %s: take %s", name, kind->name,
+                       kind->dims == 2 ? "slices, and net.dims is 3" : "volumes, and net.dims is 2",
+                       kind->dims == 2 ? "--preset acdc, or --set net.dims=2 data.prep=slices --patch 1x256x256; for "
+                                         "volumes --net vnet" : "--net unet2d for slices, or a preset for volumes");
+    pv_config_patch(c, "train.patch", patch);
+    bool ok = true, slice = false;
+    for (int i = 3 - dims; i < 3; i++) {
+        ok = ok && patch[i] % kind->divisor[i] == 0;
+        slice = slice || patch[i] == 1;
+    }
+    return ok || pv_fail(PV_FAULT_USAGE, "%s: %s needs patch sides that are multiples of %d, not %dx%dx%d (--patch)%s",
+                         name, kind->name, kind->divisor[2], patch[0], patch[1], patch[2],
+                         slice && dims == 3 ? "; for slices take --preset acdc or --net unet2d with net.dims=2" : "");
 }
 
 bool pv_config_check(const pv_json *c, const char *name)
@@ -251,10 +276,9 @@ bool pv_config_check(const pv_json *c, const char *name)
         pv_str_free(&known);
     }
     ok = ok && pv_config_mirror(pv_json_str(pv_json_get(c, "eval"), "mirror", ""), &bits);
-    ok = ok && pv_net_find(pv_json_str(pv_json_get(c, "net"), "name", "")) != NULL;
     ok = ok && pv_method_find(pv_json_str(c, "method", "")) != NULL;
     const struct pv_prep *prep = ok ? pv_prep_find(pv_json_str(pv_json_get(c, "data"), "prep", "")) : NULL;
-    return prep && check_slices(c, prep, name);
+    return prep && check_net(c, name) && check_slices(c, prep, name);
 }
 
 static bool apply_set(pv_json *c, const char *text)

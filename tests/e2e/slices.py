@@ -97,9 +97,16 @@ def refused():
     start = ['train', '--data', 'data', '--out', 'x', '--iters', 2, '--method', 'bcp'] + BASE
     refuses(2, 'slices', 'data.prep', args=start + ['--set', 'data.prep=none'])
     refuses(2, 'slices', 'net.dims', args=start + ['--set', 'net.dims=3', 'net.name=vnet'])
-    refuses(2, '1xYxZ', args=start + ['--patch', '2x32x32'])
+    refuses(2, '1xYxZ', '--patch 1x256x256', '--net vnet', args=start + ['--patch', '2x32x32'])
+    volumes = ['train', '--data', 'nowhere', '--out', 'x', '--quiet']       # all of it before data are read
+    refuses(2, 'unet2d segments slices', '--preset acdc', args=volumes + ['--net', 'unet2d'])
+    refuses(2, '1xYxZ', '96x96x96', args=volumes + ['--net', 'unet2d', '--set', 'net.dims=2', 'data.prep=slices'])
+    refuses(2, 'unet3d segments volumes', '--net unet2d', args=volumes + ['--preset', 'acdc', '--net', 'unet3d'])
+    for patch in ('1x32x32', '32x32x1'):
+        refuses(2, 'multiples of 16', patch, 'for slices', 'unet2d', args=volumes + ['--patch', patch])
+    assert not os.path.exists('x/config.json')
     refuses(2, 'even number', '--batch', args=start + ['--set', 'train.labeled_batch=3'])
-    refuses(2, 'method_options.dice', 'mask or mc', args=start + ['--set', 'method_options.dice=round'])
+    refuses(2, 'method_options.dice', 'mask, mc', args=start + ['--set', 'method_options.dice=round'])
 
 
 if __name__ == '__main__':
