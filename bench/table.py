@@ -3,7 +3,7 @@
 """Trains methods with one budget, evaluates them on the test cases and keeps a table.
 
     bench/table.py --data DIR --work FOLDER [--methods sup,mt] [--seeds 1337,1,2] [--preset la-small] [--labeled 8]
-                   [--device opencl:0] [--program build/src/cli/protovox] [--out docs/results.md]
+                   [--iters N] [--device opencl:0] [--program build/src/cli/protovox] [--out docs/results.md]
 
 Every run lies in FOLDER/METHOD-SEED and is resumed where it stopped, so that the script may be killed and started
 again; a run that is finished and evaluated is not repeated. After each run FOLDER/rows.json and the table are written
@@ -47,7 +47,7 @@ def one(a, method, seed):
     if not os.path.exists(os.path.join(folder, 'final.safetensors')):
         run(a.program, 'train', '--data', a.data, '--out', folder, '--quiet', '--device', a.device,
             *(['--resume'] if there else ['--preset', a.preset, '--method', method, '--labeled', str(a.labeled),
-                                          '--seed', str(seed)]))
+                                          '--seed', str(seed), *(['--iters', str(a.iters)] if a.iters else [])]))
     run(a.program, 'evaluate', '--run', folder, '--data', a.data, '--split', 'test', '--device', a.device, '--quiet')
     with open(os.path.join(folder, 'config.json')) as f:
         config = json.load(f)
@@ -95,8 +95,8 @@ def write_table(a, rows):
         by.setdefault(r['method'], []).append(r)
     lines = [
         '# Results on the left atrium, small budget', '',
-        f'Preset `{a.preset}`, {a.labeled} labelled cases, the other training cases unlabelled, test cases of the set; '
-        'scored on the input grid in voxels.',
+        f'Preset `{a.preset}`, {rows[0]["iters"]} iterations, {a.labeled} labelled cases, the other training cases '
+        'unlabelled, test cases of the set; scored on the input grid in voxels.',
         'Mean and standard deviation over cases (of all seeds). The difference and p (one-sided, paired t-test over '
         'cases, Dice averaged over seeds) are against `sup`.', '',
         '| method | seeds | Dice % | Jaccard % | 95HD | ASD | against sup | p | s/iteration | volume passes '
@@ -130,6 +130,7 @@ def main():
     p.add_argument('--seeds', default='1337')
     p.add_argument('--preset', default='la-small')
     p.add_argument('--labeled', type=int, default=8)
+    p.add_argument('--iters', type=int, default=0, help='instead of the preset\'s; schedules are rescaled')
     p.add_argument('--device', default='opencl:0')
     p.add_argument('--program', default='build/src/cli/protovox')
     p.add_argument('--out', default='docs/results.md')

@@ -303,15 +303,19 @@ static bool ask_for_labels(const struct pv_feed *f, const struct pv_candidate *c
     return missing > 0;
 }
 
-bool pv_active_round(struct pv_feed *f, struct pv_run *r, int64_t done, const char *folder, bool quiet, bool *did,
-                     bool *wait)
+static int rounds_done(const pv_json *config) { return (int)pv_json_count(pv_json_path(config, "cases.rounds")); }
+
+bool pv_active_due(const struct pv_run *r, int64_t done)
 {
-    *did = *wait = false;
+    int round = rounds_done(r->config);
+    return round < pv_active_of(r->config).rounds && pv_active_iteration(r, round) <= done;
+}
+
+bool pv_active_round(struct pv_feed *f, struct pv_run *r, int64_t done, const char *folder, bool quiet, bool *wait)
+{
     struct pv_active a = pv_active_of(r->config);
-    int round = (int)pv_json_count(pv_json_path(r->config, "cases.rounds"));
-    if (round >= a.rounds || pv_active_iteration(r, round) > done)
-        return true;
-    int n;
+    int n, round = rounds_done(r->config);
+    *wait = false;
     struct pv_candidate *c = rank(f, r, &a, round, quiet, &n);
     if (!c)
         return false;
@@ -323,7 +327,6 @@ bool pv_active_round(struct pv_feed *f, struct pv_run *r, int64_t done, const ch
     if (ok && !*wait)
         pv_info("iteration %lld: round %d labelled %d cases, %d in all", (long long)done, round + 1, pv_min(a.add, n),
                 f->num_labeled);
-    *did = true;
     pv_free(c);
     return ok;
 }

@@ -64,11 +64,12 @@ pv_json *pv_active_manifest(const pv_dataset *ds, const struct pv_candidate *c, 
 
 /* ---- during training ---- */
 
-/* Does the round that is due before the run's next step, if one is: ranks what the feed holds as unlabelled, writes
- * active-ROUND.json into the folder and the choice into the configuration, and shows the chosen labels to the feed.
- * *wait is set where a person has to paint first. *did tells whether there was a round. */
-bool pv_active_round(struct pv_feed *f, struct pv_run *r, int64_t done, const char *folder, bool quiet, bool *did,
-                     bool *wait);
+/* Is a round due after `done` steps? */
+bool pv_active_due(const struct pv_run *r, int64_t done);
+/* Does the round that is due: ranks what the feed holds as unlabelled, writes active-ROUND.json into the folder and the
+ * choice into the configuration, and shows the chosen labels to the feed. *wait is set where a person has to paint
+ * first. */
+bool pv_active_round(struct pv_feed *f, struct pv_run *r, int64_t done, const char *folder, bool quiet, bool *wait);
 /* On resume: forgets rounds after `done` iterations and shows the others' labels to the feed. */
 bool pv_active_resume(struct pv_feed *f, pv_json *config, int64_t done);
 

@@ -25,7 +25,7 @@ enum { MAX_LATE = 12 };
 
 struct late {
     int64_t iter;
-    double lr, seconds;
+    double lr;
     int n;
     struct pv_run_log logs[PV_MAX_LOGS];
 };
@@ -44,7 +44,7 @@ struct pv_trainer {
     char last_names[PV_LOG_COLS][32];
     int64_t done, every;
     double minutes, seconds, best, per_step;
-    uint64_t last_save_ns, last_step_ns;
+    uint64_t last_save_ns, last_row_ns;
     int64_t last_saved;         /* steps in the checkpoint that --resume would take, -1: there is none */
     int64_t finished;           /* steps of this session whose logs were read */
     struct mark mark[2];
@@ -74,6 +74,15 @@ static void pace(pv_trainer *t, int64_t iter)
         t->per_step = (double)(now - t->mark[0].ns) * 1e-9 / (double)(iter - t->mark[0].iter);
 }
 
+/* The host runs ahead of the device: a step's time is that between its end and the end of the one before. */
+static double since_last_row(pv_trainer *t)
+{
+    uint64_t now = pv_clock_ns();
+    double s = (double)(now - t->last_row_ns) * 1e-9;
+    t->last_row_ns = now;
+    return s;
+}
+
 static bool pop_late(pv_trainer *t)
 {
     struct late *l = &t->late[0];
@@ -96,7 +105,8 @@ static bool pop_late(pv_trainer *t)
     r->name[r->n] = "lr";
     r->value[r->n++] = l->lr;
     r->name[r->n] = "seconds";
-    r->value[r->n++] = l->seconds;
+    r->value[r->n++] = since_last_row(t);
+    t->seconds += r->value[r->n - 1];
     pace(t, l->iter);
     memmove(t->late, t->late + 1, sizeof *t->late * (size_t)--t->num_late);
     if (ok && !finite && !t->diverged) {
@@ -189,6 +199,8 @@ static bool validate(pv_trainer *t)
     int64_t every = (int64_t)pv_json_num(pv_json_get(t->config, "eval"), "every", 0);
     if (every <= 0 || t->feed.ds->num_split[PV_VAL] == 0 || (t->done % every && t->done < t->run->iters))
         return true;
+    if (!drain_late(t))
+        return false;
     t->pending = true;
     struct pv_model m = {.config = t->config, .run = t->run}, *list[] = {&m};
     struct pv_infer_opts o = {.gaussian = -1, .largest = -1, .quiet = t->a.quiet, .what = "validation"};
@@ -254,18 +266,20 @@ static void say_what_fits(const pv_trainer *t)
  * round is done again. */
 static enum pv_train_state active_round(pv_trainer *t)
 {
-    bool did, wait;
+    bool wait;
     const char *text;
-    if (!pv_active_round(&t->feed, t->run, t->done, t->a.out, t->a.quiet, &did, &wait)) {
+    if (!pv_active_due(t->run, t->done))
+        return PV_TRAIN_MORE;
+    if (!drain_late(t))
+        return PV_TRAIN_FAILED;
+    if (!pv_active_round(&t->feed, t->run, t->done, t->a.out, t->a.quiet, &wait)) {
         bool stopped = pv_fault_mine(&text) == PV_FAULT_STOPPED;
         return stopped && (t->done == 0 || save(t, "latest.safetensors")) ? PV_TRAIN_STOPPED : PV_TRAIN_FAILED;
     }
-    if (!did)
-        return PV_TRAIN_MORE;
     struct pv_log_row row = {.iter = t->done, .n = 1, .name = {"labeled_cases"},
                              .value = {(double)t->feed.num_labeled}};
-    bool ok = drain_late(t) && (wait || t->done == 0 || pv_train_log_row(t->log, &row));
-    t->last_step_ns = pv_clock_ns();
+    bool ok = wait || t->done == 0 || pv_train_log_row(t->log, &row);
+    t->last_row_ns = pv_clock_ns();
     if (ok && wait)
         ok = save(t, "latest.safetensors");
     return !ok ? PV_TRAIN_FAILED : wait ? PV_TRAIN_DONE : PV_TRAIN_MORE;
@@ -476,7 +490,7 @@ pv_trainer *pv_trainer_open(const struct pv_train_args *a)
     const pv_json *ck = pv_json_get(t->config, "checkpoint");
     t->every = (int64_t)pv_json_num(ck, "every", 500);
     t->minutes = pv_json_num(ck, "minutes", 10);
-    t->last_save_ns = t->last_step_ns = pv_clock_ns();
+    t->last_save_ns = t->last_row_ns = pv_clock_ns();
     pv_fault_clear();           /* from here on a fault ends the run */
     pv_info("%s on %s (%s), %d labelled and %d unlabelled cases, %lld iterations%s", m->name,
             pv_dev_get_info(a->dev)->id, pv_dev_get_info(a->dev)->name, t->feed.num_labeled, t->feed.num_unlabeled,
@@ -523,14 +537,6 @@ bool pv_trainer_value(const pv_trainer *t, const char *name, double *value, int6
 }
 
 /* ---- stepping ---- */
-
-static double since_last(pv_trainer *t)
-{
-    uint64_t now = pv_clock_ns();
-    double s = (double)(now - t->last_step_ns) * 1e-9;
-    t->last_step_ns = now;
-    return s;
-}
 
 static enum pv_train_state failed(pv_trainer *t)
 {
@@ -595,7 +601,8 @@ static enum pv_train_state settle(pv_trainer *t, bool ok)
         return finish(t);
     if (ok && (save_due(t) || stop || enough || late))
         ok = save(t, "latest.safetensors") && write_pages(t, stop || enough);
-    t->last_step_ns = pv_clock_ns();
+    if (t->num_late == 0)       /* what was due is no step's time */
+        t->last_row_ns = pv_clock_ns();
     if (!ok)
         return failed(t);
     return stop ? PV_TRAIN_STOPPED : enough ? PV_TRAIN_DONE : PV_TRAIN_MORE;
@@ -627,14 +634,9 @@ enum pv_train_state pv_trainer_step(pv_trainer *t)
     if (pv_fault_mine(&text) != PV_FAULT_NONE)
         return PV_TRAIN_FAILED; /* an op refused its input, or the loader stopped */
     bool ok = push_late(t);
-    double s = since_last(t);
-    t->late[t->num_late - 1].seconds = s;
     t->done++;
-    if (ok && t->done >= r->iters) {    /* the last line shows the last losses */
+    if (ok && t->done >= r->iters)      /* the last line shows the last losses */
         ok = drain_late(t);
-        s += since_last(t);
-    }
-    t->seconds += s;
     pv_train_log_progress(t->log, t->done, r->iters, t->last.n ? &t->last : NULL, t->per_step);
     if (t->done == 3)
         pv_dev_cache_save(r->dev);
