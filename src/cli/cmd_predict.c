@@ -60,6 +60,21 @@ static bool same_content(const char *out, const char *in)
     return same;
 }
 
+/* Whether another file, of a lower channel, names the case of file i too. */
+static bool named_before(const struct pv_strs *files, size_t i, int channels)
+{
+    int c, other;
+    const char *path = files->v[i];
+    size_t len = pv_case_name(path, channels, &c) + (size_t)(pv_path_base(path) - path);
+    for (size_t k = 0; k < files->n && c > 0; k++)
+        if (strncmp(files->v[k], path, len + 1) == 0) {
+            pv_case_name(files->v[k], channels, &other);
+            if (other >= 0 && other < c && strlen(files->v[k]) == strlen(path))
+                return true;
+        }
+    return false;
+}
+
 /* Inputs from different folders may have one name. */
 static bool names_differ(const struct pv_strs *files, int channels)
 {
@@ -67,11 +82,13 @@ static bool names_differ(const struct pv_strs *files, int channels)
     bool ok = true;
     for (size_t i = 0; ok && i < files->n; i++) {
         int channel;
+        if (named_before(files, i, channels))
+            continue;
         size_t len = pv_case_name(files->v[i], channels, &channel);
-        char *name = pv_asprintf("%.*s/%d", (int)len, pv_path_base(files->v[i]), pv_max(channel, 0));
+        char *name = pv_asprintf("%.*s", (int)len, pv_path_base(files->v[i]));
         if (pv_strs_find(&seen, name) >= 0)
-            ok = pv_fail(PV_FAULT_USAGE, "two inputs are named %.*s and would be written to one file: predict them "
-                         "into different folders", (int)len, name);
+            ok = pv_fail(PV_FAULT_USAGE, "two inputs are named %s and would be written to one file: predict them "
+                         "into different folders", name);
         pv_strs_add(&seen, name);
         pv_free(name);
     }
@@ -83,8 +100,6 @@ static bool one(const struct args *a, struct pv_model *const *m, int num, const 
 {
     int channel;
     size_t len = pv_case_name(file, m[0]->run->net.channels, &channel);
-    if (channel > 0)
-        return true;            /* read with channel 0 */
     char *out = pv_asprintf("%s/%.*s.nii.gz", a->out, (int)len, pv_path_base(file));
     char *pout = pv_asprintf("%s/%.*s_prob.nii.gz", a->out, (int)len, pv_path_base(file));
     bool there = !a->again && pv_file_exists(out) && (!a->probabilities || pv_file_exists(pout));
@@ -110,7 +125,7 @@ static bool each(const struct args *a, struct pv_model *const *m, int num, const
     if (!names_differ(files, m[0]->run->net.channels))
         return false;
     for (size_t i = 0; i < files->n; i++) {
-        if (one(a, m, num, files->v[i]))
+        if (named_before(files, i, m[0]->run->net.channels) || one(a, m, num, files->v[i]))
             continue;
         if (pv_fault_kind() != PV_FAULT_INPUT || pv_dev_failed(m[0]->run->dev) || pv_stop_requested())
             return false;

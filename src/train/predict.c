@@ -2,30 +2,97 @@
  * Labels for image files. */
 #include "train/predict.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "data/file.h"
 #include "eval/components.h"
+#include "platform/platform.h"
 #include "train/batch.h"
+
+enum { MOST_CHANNELS = 8 };         /* as net.channels */
+
+/* The number behind the stem's last '_' where it has four digits, else -1. */
+static int channel_of(const char *base, size_t stem)
+{
+    int c = 0;
+    if (stem <= 5 || base[stem - 5] != '_')
+        return -1;
+    for (size_t i = stem - 4; i < stem; i++) {
+        if (base[i] < '0' || base[i] > '9')
+            return -1;
+        c = c * 10 + base[i] - '0';
+    }
+    return c;
+}
+
+/* The path with another number there; pv_free it. */
+static char *with_channel(const char *path, int c)
+{
+    const char *base = pv_path_base(path);
+    size_t stem = pv_stem_length(base);
+    return pv_asprintf("%.*s%.*s%04d%s", (int)(base - path), path, (int)stem - 4, base, c, base + stem);
+}
+
+static bool channel_there(const char *path, int c)
+{
+    char *other = with_channel(path, c);
+    bool there = pv_file_exists(other);
+    pv_free(other);
+    return there;
+}
 
 size_t pv_case_name(const char *path, int channels, int *channel)
 {
     const char *base = pv_path_base(path);
     size_t n = pv_stem_length(base);
-    *channel = -1;
-    if (n > 5 && base[n - 5] == '_') {
-        int c = 0;
-        for (size_t i = n - 4; i < n; i++) {
-            if (base[i] < '0' || base[i] > '9')
-                return n;
-            c = c * 10 + base[i] - '0';
+    int c = channel_of(base, n);
+    *channel = c >= 0 && c < channels && (c == 0 || channel_there(path, 0)) ? c : -1;
+    return *channel >= 0 ? n - 5 : n;
+}
+
+/* Whether such names count scans: beside it lies one of a number that no channel has. */
+static bool counts_scans(const char *path)
+{
+    const char *base = pv_path_base(path);
+    size_t keep = pv_stem_length(base) - 4, n;
+    char *dir = pv_path_dir(path), **names;
+    bool found = false;
+    if (pv_list_dir(dir, &names, &n)) {
+        for (size_t i = 0; i < n; i++) {
+            found = found || (strncmp(names[i], base, keep) == 0 &&
+                              channel_of(names[i], pv_stem_length(names[i])) >= MOST_CHANNELS &&
+                              pv_stem_length(names[i]) == keep + 4);
+            free(names[i]);
         }
-        if (c >= channels)
-            return n;
-        *channel = c;
-        return n - 5;
+        free(names);
     }
-    return n;
+    pv_free(dir);
+    return found;
+}
+
+/* A file that was read by itself although its name says that it is a channel of a case: right if it holds several or
+ * the names count scans. */
+static bool is_whole(const char *path, int channels, int held)
+{
+    const char *base = pv_path_base(path);
+    size_t stem = pv_stem_length(base);
+    int c = channel_of(base, stem);
+    if (c < 1 || c >= MOST_CHANNELS || pv_format_of(path) != &pv_format_nifti || held > 1 ||
+        (channels == 1 && counts_scans(path)))
+        return true;
+    char *first = with_channel(path, 0);
+    if (channels > 1 && !pv_file_exists(first))
+        pv_fail(PV_FAULT_INPUT, "%s is missing: %s is channel %d of its case, and the network takes %d", first, path, c,
+                channels);
+    else if (pv_file_exists(first))
+        pv_fail(PV_FAULT_INPUT, "%s is channel %d of the case of %s, and the network takes %d: leave it out, or, if it "
+                "is a scan by itself, name it %.*s_0000%s", path, c, first, channels, (int)stem, base, base + stem);
+    else
+        pv_fail(PV_FAULT_INPUT, "%s is missing: %s is channel %d of its case, and the network takes channel 0; if it "
+                "is a scan by itself, name it %.*s_0000%s", first, path, c, (int)stem, base, base + stem);
+    pv_free(first);
+    return false;
 }
 
 /* Channels 1 and on from the files beside `path`, whose name ends in _0000. */
@@ -36,12 +103,12 @@ static bool read_others(const char *path, int channels, const struct pv_read *ho
     bool ok = all != NULL;
     if (ok)
         memcpy(all, v->image, sizeof(float) * n);
-    const char *base = pv_path_base(path);
-    size_t stem = pv_stem_length(base) - 4;
     for (int c = 1; ok && c < channels; c++) {
-        char *next = pv_asprintf("%.*s%.*s%04d%s", (int)(base - path), path, (int)stem, base, c, base + stem + 4);
+        char *next = with_channel(path, c);
         struct pv_volume w = {0};
-        ok = pv_volume_read(next, PV_IMAGE, how, &w);
+        ok = (pv_file_exists(next) ||
+              pv_fail(PV_FAULT_INPUT, "%s is missing: the network takes %d channels, and %s is channel 0", next,
+                      channels, path)) && pv_volume_read(next, PV_IMAGE, how, &w);
         if (ok && memcmp(w.size, v->size, sizeof w.size))
             ok = pv_fail(PV_FAULT_INPUT, "%s does not have the size of %s", next, path);
         if (ok)
@@ -63,12 +130,15 @@ bool pv_case_read(const char *path, int channels, const struct pv_read *how, str
 {
     int channel;
     pv_case_name(path, channels, &channel);
-    if (!pv_volume_read(path, PV_IMAGE, how, v))
-        return false;
-    if (channel != 0 || v->channels == channels || channels == 1 || read_others(path, channels, how, v))
-        return true;
-    pv_volume_free(v);
-    return false;
+    char *first = channel > 0 ? with_channel(path, 0) : pv_strdup(path);
+    bool ok = pv_volume_read(first, PV_IMAGE, how, v);
+    bool done = ok && (channel < 0 || v->channels == channels || channels == 1);
+    if (ok)
+        ok = done ? channel >= 0 || is_whole(path, channels, v->channels) : read_others(first, channels, how, v);
+    if (!ok)
+        pv_volume_free(v);
+    pv_free(first);
+    return ok;
 }
 
 bool pv_predict_volume(struct pv_model *const *m, int num, const char *what, struct pv_volume *vol,

@@ -82,6 +82,52 @@ def named_channels():
         assert volume('labels-minmax/' + name).v == volume('labels-rescale_to_0_1/' + name).v, name
 
 
+def channels_in_files():
+    """CASE_0000, CASE_0001: any of them names the case; one that is missing or too many is named in the error."""
+    shutil.copytree('data', 'two')
+    for d in ('imagesTr', 'imagesTs'):
+        for name in os.listdir('two/' + d):
+            image = volume(f'two/{d}/{name}')
+            Nifti(SIZE, [2 - v for v in image.v], **({'sform': image.sform} if image.sform else {})).write(
+                f'two/{d}/' + name.replace('_0000', '_0001'))
+    with open('two/dataset.json') as f:
+        about = json.load(f)
+    about['channel_names'] = {'0': 'a', '1': 'b'}
+    with open('two/dataset.json', 'w') as f:
+        json.dump(about, f)
+    train('run-two', data='two', iters=2)
+    case = 'two/imagesTs/phantom_004_'
+    predict('two-all', 'two/imagesTs', runs=['run-two'])
+    predict('two-first', case + '0000.nii.gz', runs=['run-two'])
+    predict('two-second', case + '0001.nii.gz', runs=['run-two'])
+    labels = [volume(f'two-{d}/phantom_004.nii.gz').v for d in ('all', 'first', 'second')]
+    assert labels[0] == labels[1] == labels[2]
+
+    def lone(folder, *channels):
+        os.makedirs(folder)
+        for c in channels:
+            shutil.copy(f'two/imagesTs/phantom_004_000{c}.nii.gz', folder)
+        return folder
+
+    def wrong(*words, run, given):
+        refuses(3, *words, args=['predict', '--run', run, '--input', given, '--out', 'lone-out', '--quiet'])
+        assert not [n for n in os.listdir('lone-out') if n.endswith('.nii.gz')]
+    wrong('only0/phantom_004_0001.nii.gz is missing', '2 channels', run='run-two', given=lone('only0', 0))
+    wrong('only1/phantom_004_0000.nii.gz is missing', run='run-two', given=lone('only1', 1))
+    wrong('only1/phantom_004_0000.nii.gz is missing', run='run-two', given='only1/phantom_004_0001.nii.gz')
+    for given in ('only1', 'only1/phantom_004_0001.nii.gz'):        # and for one channel: not with the wrong one
+        wrong('only1/phantom_004_0000.nii.gz is missing', 'channel 0', 'phantom_004_0001_0000.nii.gz', run='run',
+              given=given)
+    wrong('channel 1 of the case of', 'takes 1', 'leave it out', run='run', given=case + '0001.nii.gz')
+    # numbers that go on beyond all channels count scans
+    os.makedirs('counted')
+    for i in (1, 12):
+        shutil.copy(case + '0000.nii.gz', f'counted/scan_{i:04}.nii.gz')
+    predict('counted-out', 'counted')
+    for i in (1, 12):
+        assert volume(f'counted-out/scan_{i:04}.nii.gz').v == volume('labels/phantom_004.nii.gz').v
+
+
 def cut(v, size, start, patch):
     """Voxels of a window; zeros outside of the volume."""
     out = []
@@ -272,5 +318,5 @@ def interrupted():
     assert text.count('is there already') == len(done) and len(os.listdir('part')) == 6
 
 
-main([setup, labels_are_the_most_probable, named_channels, sliding_window, smaller_than_the_patch, mirroring,
-      ensemble, geometry, orientation, scores, h5, interrupted])
+main([setup, labels_are_the_most_probable, named_channels, channels_in_files, sliding_window, smaller_than_the_patch,
+      mirroring, ensemble, geometry, orientation, scores, h5, interrupted])
