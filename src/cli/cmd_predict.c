@@ -9,6 +9,7 @@
 #include "platform/platform.h"
 #include "train/config.h"
 #include "train/predict.h"
+#include "train/predict_dir.h"
 
 extern const struct pv_command pv_cmd_predict;
 
@@ -96,12 +97,41 @@ static bool names_differ(const struct pv_strs *files, int channels)
     return ok;
 }
 
-static bool one(const struct args *a, struct pv_model *const *m, int num, const char *file)
+/* Names in --out for a file's labels and probabilities; pv_free them. */
+static void outputs(const char *file, int channels, char **label, char **prob)
 {
     int channel;
-    size_t len = pv_case_name(file, m[0]->run->net.channels, &channel);
-    char *out = pv_asprintf("%s/%.*s.nii.gz", a->out, (int)len, pv_path_base(file));
-    char *pout = pv_asprintf("%s/%.*s_prob.nii.gz", a->out, (int)len, pv_path_base(file));
+    size_t len = pv_case_name(file, channels, &channel);
+    *label = pv_asprintf("%.*s.nii.gz", (int)len, pv_path_base(file));
+    *prob = pv_asprintf("%.*s_prob.nii.gz", (int)len, pv_path_base(file));
+}
+
+/* Whose labels --out holds; known: what these models wrote there before. */
+static bool claim(const struct args *a, struct pv_model *const *m, int num, const struct pv_strs *files,
+                  struct pv_strs *known)
+{
+    struct pv_strs names = {0};
+    char *label, *prob;
+    for (size_t i = 0; i < files->n; i++) {
+        if (named_before(files, i, m[0]->run->net.channels))
+            continue;
+        outputs(files->v[i], m[0]->run->net.channels, &label, &prob);
+        pv_strs_add(&names, label);
+        if (a->probabilities)
+            pv_strs_add(&names, prob);
+        pv_free(label);
+        pv_free(prob);
+    }
+    bool ok = pv_predict_claim(a->out, m, num, &names, a->again, files, known);
+    pv_strs_free(&names);
+    return ok;
+}
+
+static bool one(const struct args *a, struct pv_model *const *m, int num, const struct pv_strs *known, const char *file)
+{
+    char *label, *prob;
+    outputs(file, m[0]->run->net.channels, &label, &prob);
+    char *out = pv_path_join(a->out, label), *pout = pv_path_join(a->out, prob);
     bool there = !a->again && pv_file_exists(out) && (!a->probabilities || pv_file_exists(pout));
     bool ok = !same_content(out, file) ||
               pv_fail(PV_FAULT_USAGE, "%s would be replaced by its own labels: name another --out", file);
@@ -111,8 +141,13 @@ static bool one(const struct args *a, struct pv_model *const *m, int num, const 
         memcpy(o.stride, a->stride, sizeof o.stride);
         ok = pv_predict_case(m, num, file, out, a->probabilities ? pout : NULL, &o);
     }
-    if (ok)
+    if (ok && there && pv_strs_find(known, label) < 0)
+        pv_warn("%s is there already and stays, but predict.json does not say that these weights made it; --overwrite "
+                "predicts it again", out);
+    else if (ok)
         pv_info("%s%s", out, there ? " is there already" : "");
+    pv_free(label);
+    pv_free(prob);
     pv_free(out);
     pv_free(pout);
     return ok;
@@ -122,20 +157,20 @@ static bool one(const struct args *a, struct pv_model *const *m, int num, const 
 static bool each(const struct args *a, struct pv_model *const *m, int num, const struct pv_strs *files)
 {
     size_t bad = 0;
-    if (!names_differ(files, m[0]->run->net.channels))
-        return false;
-    for (size_t i = 0; i < files->n; i++) {
-        if (named_before(files, i, m[0]->run->net.channels) || one(a, m, num, files->v[i]))
+    struct pv_strs known = {0};
+    bool ok = names_differ(files, m[0]->run->net.channels) && claim(a, m, num, files, &known);
+    for (size_t i = 0; ok && i < files->n; i++) {
+        if (named_before(files, i, m[0]->run->net.channels) || one(a, m, num, &known, files->v[i]))
             continue;
-        if (pv_fault_kind() != PV_FAULT_INPUT || pv_dev_failed(m[0]->run->dev) || pv_stop_requested())
-            return false;
-        if (files->n == 1)
-            return false;
+        ok = pv_fault_kind() == PV_FAULT_INPUT && !pv_dev_failed(m[0]->run->dev) && !pv_stop_requested() &&
+             files->n > 1;
         bad++;
-        pv_fault_clear();
+        if (ok)
+            pv_fault_clear();
     }
-    return bad == 0 ||
-           pv_fail(PV_FAULT_INPUT, "%zu of %zu files could not be labelled, for the reasons above", bad, files->n);
+    pv_strs_free(&known);
+    return ok && (bad == 0 || pv_fail(PV_FAULT_INPUT, "%zu of %zu files could not be labelled, for the reasons above",
+                                      bad, files->n));
 }
 
 static int run(int argc, char **argv)
@@ -151,7 +186,7 @@ static int run(int argc, char **argv)
         {"batch", PV_OPT_INT, &a.batch, "N", "windows at a time (default: the run's setting eval.batch)"},
         {"largest", PV_OPT_INT, &a.largest, "N", "keep only the largest component (neighbourhood 6, 18, 26; 0: all)"},
         {"probabilities", PV_OPT_FLAG, &a.probabilities, NULL, "write class probabilities too: CASE_prob.nii.gz"},
-        {"overwrite", PV_OPT_FLAG, &a.again, NULL, "predict again what is there already"},
+        {"overwrite", PV_OPT_FLAG, &a.again, NULL, "predict again what is there; labels of other weights go"},
         PV_DEVICE_OPTS(a.dev),
         {"quiet", PV_OPT_FLAG, &a.quiet, NULL, "no progress lines"},
         {0}};

@@ -200,7 +200,7 @@ def one_bad_file_of_many():
         f.truncate(1000)
     refuses(INPUT, 'in/scan_2001.nii.gz', '1 of 3 files', lines=2,
             args=['predict', '--run', 'whole', '--input', 'in', '--out', 'labelled'])
-    assert sorted(os.listdir('labelled')) == ['scan_2000.nii.gz', 'scan_2002.nii.gz']
+    assert sorted(os.listdir('labelled')) == ['predict.json', 'scan_2000.nii.gz', 'scan_2002.nii.gz']
     refuses(USAGE, 'in/scan_2000.nii.gz', 'another --out',
             args=['predict', '--run', 'whole', '--input', 'in/scan_2000.nii.gz', '--out', './in', '--overwrite'])
     os.makedirs('in2', exist_ok=True)

@@ -25,6 +25,13 @@ def predict(out, *inputs, runs=('run',), more=()):
     return out
 
 
+def labels_in(folder):
+    """All files but the folder's note on whose they are."""
+    names = sorted(os.listdir(folder))
+    names.remove('predict.json')
+    return names
+
+
 def volume(path):
     return Nifti.read(path)
 
@@ -40,7 +47,7 @@ def setup():
     predict('labels', 'data/imagesTs', more=['--probabilities'])
     label = volume('labels/phantom_004.nii.gz').v
     assert 50 < sum(label) < len(label) / 2, f'{sum(label)} voxels of lesion do not test much'
-    assert sorted(os.listdir('labels')) == [f'phantom_00{i}{s}.nii.gz' for i in (4, 5) for s in ('', '_prob')]
+    assert labels_in('labels') == [f'phantom_00{i}{s}.nii.gz' for i in (4, 5) for s in ('', '_prob')]
 
 
 def labels_are_the_most_probable():
@@ -111,7 +118,7 @@ def channels_in_files():
 
     def wrong(*words, run, given):
         refuses(3, *words, args=['predict', '--run', run, '--input', given, '--out', 'lone-out', '--quiet'])
-        assert not [n for n in os.listdir('lone-out') if n.endswith('.nii.gz')]
+        assert labels_in('lone-out') == []
     wrong('only0/phantom_004_0001.nii.gz is missing', '2 channels', run='run-two', given=lone('only0', 0))
     wrong('only1/phantom_004_0000.nii.gz is missing', run='run-two', given=lone('only1', 1))
     wrong('only1/phantom_004_0000.nii.gz is missing', run='run-two', given='only1/phantom_004_0001.nii.gz')
@@ -215,6 +222,35 @@ def ensemble():
             args=['predict', '--run', 'run', 'run3', '--input', 'data/imagesTs', '--out', 'o'])
 
 
+def folders_do_not_mix():
+    """Labels of other weights are refused, or replaced: those that predict wrote, nothing else."""
+    def note():
+        with open('mixed/predict.json') as f:
+            return json.load(f)
+    images = [f'data/imagesTs/phantom_00{i}_0000.nii.gz' for i in (4, 5)]
+    again = ['predict', '--run', 'run2', '--input', images[1], '--out', 'mixed', '--quiet']
+    os.makedirs('mixed')
+    shutil.copy('labels/phantom_005.nii.gz', 'mixed/mine.nii.gz')
+    predict('mixed', images[0])
+    assert note()['files'] == ['phantom_004.nii.gz'] and len(note()['weights'][0]['hash']) == 16
+    shutil.copytree('run', 'moved')
+    predict('mixed', images[1], runs=['moved'])                         # the same weights elsewhere
+    assert note()['files'] == ['phantom_004.nii.gz', 'phantom_005.nii.gz'] and note()['weights'][0]['run'] == 'moved'
+    before = {n: open('mixed/' + n, 'rb').read() for n in os.listdir('mixed')}
+    refuses(2, 'mixed holds predictions of other weights', 'moved/final.safetensors after 80', '--out', '--overwrite',
+            args=again)
+    assert before == {n: open('mixed/' + n, 'rb').read() for n in os.listdir('mixed')}
+    run(*again, '--overwrite')
+    assert labels_in('mixed') == ['mine.nii.gz', 'phantom_005.nii.gz'] and note()['files'] == ['phantom_005.nii.gz']
+    assert volume('mixed/phantom_005.nii.gz').v == volume('labels2/phantom_005.nii.gz').v
+    # a file of unknown origin stays, is said to, and is not taken for ours
+    shutil.copy(images[0], 'mine.nii.gz')
+    text = run('predict', '--run', 'run2', '--input', 'mine.nii.gz', images[1], '--out', 'mixed')
+    assert 'warning: mixed/mine.nii.gz is there already and stays' in text and text.count('is there already') == 2, text
+    assert note()['files'] == ['phantom_005.nii.gz']
+    assert volume('mixed/mine.nii.gz').v == volume('labels/phantom_005.nii.gz').v
+
+
 def geometry():
     """Files that lie obliquely, mirrored, with other voxel sizes: labels lie where the image lies."""
     image = volume('data/imagesTs/phantom_004_0000.nii.gz')
@@ -226,7 +262,7 @@ def geometry():
         Nifti(SIZE, image.v, **g).write(f'place/{name}_0000.nii.gz')
     Nifti(SIZE, image.v, **q).write('place/plain.nii')
     predict('placed', 'place')
-    assert sorted(os.listdir('placed')) == sorted([f'{n}.nii.gz' for n in files] + ['plain.nii.gz'])
+    assert labels_in('placed') == sorted([f'{n}.nii.gz' for n in files] + ['plain.nii.gz'])
     expected = volume('labels/phantom_004.nii.gz').v
     for name in files:
         a, b = volume(f'place/{name}_0000.nii.gz'), volume(f'placed/{name}.nii.gz')
@@ -312,11 +348,11 @@ def interrupted():
             break
     del os.environ['PV_DEBUG']
     assert code == 130 and 'interrupted while predicting' in p.text() and 'error' not in p.text(), f'{code} {p.text()}'
-    done = os.listdir('part')
+    done = labels_in('part')
     assert 0 < len(done) < 6
     text = run('predict', '--run', 'run', '--input', 'data/imagesTs', 'data/imagesTr', '--out', 'part')
-    assert text.count('is there already') == len(done) and len(os.listdir('part')) == 6
+    assert text.count('is there already') == len(done) and len(labels_in('part')) == 6
 
 
 main([setup, labels_are_the_most_probable, named_channels, channels_in_files, sliding_window, smaller_than_the_patch,
-      mirroring, ensemble, geometry, orientation, scores, h5, interrupted])
+      mirroring, ensemble, folders_do_not_mix, geometry, orientation, scores, h5, interrupted])

@@ -20,7 +20,7 @@ def train(out, *more, method='sup', data='data'):
 
 def predict(folder, out):
     run('predict', '--run', 'run', '--input', folder, '--out', out, '--quiet', '--probabilities')
-    return {f: Nifti.read(f'{out}/{f}') for f in sorted(os.listdir(out))}
+    return {f: Nifti.read(f'{out}/{f}') for f in sorted(os.listdir(out)) if f.endswith('.gz')}
 
 
 def setup():
