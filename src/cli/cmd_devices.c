@@ -16,12 +16,19 @@ extern const struct pv_command pv_cmd_devices;
 static void say_need(const struct pv_dev_info *d, const pv_json *config, pv_json *out)
 {
     uint64_t need;
-    bool fits = pv_train_memory(d, config, d->limits.memory, &need);
-    if (!fits)
-        pv_train_memory(d, config, UINT64_MAX, &need);
-    if (d->cls == PV_REF || !need)
+    char *why = NULL;
+    bool fits = pv_train_memory(d, config, d->limits.memory, &need, NULL);
+    bool runs = fits || pv_train_memory(d, config, UINT64_MAX, &need, &why);
+    if (d->cls == PV_REF)
         return;
-    if (out) {
+    if (!runs) {
+        if (out)
+            pv_json_set_str(out, "training_error", why ? why : "");
+        else
+            printf("           %s %s cannot be trained: %s\n", pv_json_str(config, "method", ""),
+                   pv_json_str(config, "preset", ""), why ? why : "");
+        pv_free(why);
+    } else if (out) {
         pv_json_set_num(out, "training_bytes", (double)need);
         pv_json_set_bool(out, "training_fits", fits);
     } else {

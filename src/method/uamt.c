@@ -63,7 +63,7 @@ static pv_tensor *uncertainty_passes(struct pv_run *r, struct pv_scope *k, const
 {
     int passes = (int)pv_run_opt(r, "passes");
     pv_tensor *sum = NULL, *twice = pv_keep(k, pv_concat_samples(r->tape, 2, (pv_tensor *[]){x, x}));
-    for (int i = 0; i < passes / 2; i++) {
+    for (int i = 0; x && i < passes / 2; i++) {
         struct pv_scope in = {0};
         char name[32];
         snprintf(name, sizeof name, "noise_%d", i);

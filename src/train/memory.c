@@ -60,9 +60,12 @@ static bool plan(pv_dev *dev, pv_json *config)
     return ok && !pv_dev_failed(dev);
 }
 
-bool pv_train_memory(const struct pv_dev_info *dev, const pv_json *config, uint64_t memory, uint64_t *peak)
+bool pv_train_memory(const struct pv_dev_info *dev, const pv_json *config, uint64_t memory, uint64_t *peak, char **why)
 {
+    const char *text = NULL;
     *peak = 0;
+    if (why)
+        *why = NULL;
     if (dev->cls == PV_REF)
         return true;
     pv_dev *counting = pv_dev_plan(dev, memory);
@@ -70,6 +73,8 @@ bool pv_train_memory(const struct pv_dev_info *dev, const pv_json *config, uint6
     bool quiet = pv_fail_quiet(true);
     bool ok = plan(counting, copy);
     *peak = pv_dev_mem(counting).peak;
+    if (!ok && why && pv_fault_mine(&text) != PV_FAULT_NONE)
+        *why = pv_strdup(text);
     pv_fault_clear();
     pv_fail_quiet(quiet);
     pv_json_free(copy);
@@ -82,7 +87,7 @@ bool pv_train_memory(const struct pv_dev_info *dev, const pv_json *config, uint6
 static void try(struct pv_str *tips, const struct pv_dev_info *dev, pv_json *config, const char *option)
 {
     uint64_t peak;
-    if (pv_train_memory(dev, config, dev->limits.memory, &peak))
+    if (pv_train_memory(dev, config, dev->limits.memory, &peak, NULL))
         pv_str_addf(tips, "%s%s (%.0f MiB)", tips->len ? ", " : "", option, (double)peak / 1048576);
     pv_json_free(config);
 }
@@ -130,16 +135,16 @@ static char *tips(const struct pv_dev_info *dev, const pv_json *config)
 bool pv_train_memory_check(const struct pv_dev_info *dev, const pv_json *config)
 {
     uint64_t peak;
-    if (pv_train_memory(dev, config, dev->limits.memory, &peak)) {
+    if (pv_train_memory(dev, config, dev->limits.memory, &peak, NULL)) {
         if (peak)
             pv_info("at most %.0f MiB of device memory are needed, %s has %.0f MiB", (double)peak / 1048576, dev->id,
                     (double)dev->limits.memory / 1048576);
         return true;
     }
-    if (!pv_train_memory(dev, config, UINT64_MAX, &peak) || peak < dev->limits.memory / 2)
+    if (!pv_train_memory(dev, config, UINT64_MAX, &peak, NULL) || peak < dev->limits.memory / 2)
         return true;        /* something else is wrong with it, which the training itself says */
     uint64_t need = peak, at;       /* what suffices with the pool's leftovers */
-    while (!pv_train_memory(dev, config, need, &at) && need < 2 * peak)
+    while (!pv_train_memory(dev, config, need, &at, NULL) && need < 2 * peak)
         need += peak / 32 + 1;
     char *t = tips(dev, config);
     pv_fail(PV_FAULT_DEVICE, "this training needs %.0f MiB of device memory, %s has %.0f MiB; %s%s",

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * lack DEVICE: every method's steps on a device that does no work and has ever less memory. Each allocation is refused
+ * once or more often; the step must end, without a crash, as a training that does not fit. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "dev/dev.h"
+#include "method/method.h"
+#include "train/config.h"
+#include "train/memory.h"
+
+enum { LEVELS = 128 };
+
+static int failures, planned;
+
+/* option: "name=word" of the method, or NULL. */
+static void training(const struct pv_dev_info *dev, const char *name, const char *preset, const char *option)
+{
+    char set[128];
+    snprintf(set, sizeof set, "method_options.%s", option ? option : "");
+    const char *const sets[] = {"net.filters=4", set};
+    struct pv_config_args a = {.method = name, .preset = preset, .labeled = -1, .iters = -1, .batch = -1, .seed = -1,
+                               .sets = sets, .num_sets = option ? 2 : 1};
+    pv_json *config = pv_config_resolve(&a);
+    uint64_t peak = 0, at;
+    char *why = NULL;
+    if (!config) {
+        failures++;
+    } else if (!pv_train_memory(dev, config, UINT64_MAX, &peak, &why)) {
+        printf("%s at %s %s: %s\n", name, preset, option ? option : "", why ? why : "no reason");
+        failures += !why || (!option && strcmp(preset, "tiny") == 0);   /* not everything goes with everything */
+    } else {
+        planned++;
+        for (int i = 0; i < LEVELS; i++) {
+            bool fits = pv_train_memory(dev, config, peak * (uint64_t)i / LEVELS, &at, NULL);
+            if (fits && i < LEVELS * 15 / 16) {     /* near the peak the pool does without its leftovers */
+                printf("%s at %s %s: fits into %d/%d of its peak\n", name, preset, option ? option : "", i, LEVELS);
+                failures++;
+                break;
+            }
+        }
+    }
+    fflush(stdout);
+    pv_free(why);
+    pv_json_free(config);
+}
+
+static void method(const struct pv_dev_info *dev, const struct pv_method *m)
+{
+    training(dev, m->name, "tiny", NULL);
+    training(dev, m->name, "acdc", NULL);
+    for (const struct pv_method_opt *o = m->opts; o && o->name; o++) {
+        struct pv_strs words = {0};
+        if (o->text_def && o->words)
+            pv_strs_split(&words, o->words, ", ");
+        for (size_t i = 0; i < words.n; i++) {
+            char option[96];
+            snprintf(option, sizeof option, "%s=%s", o->name, words.v[i]);
+            if (strcmp(words.v[i], o->text_def) != 0)
+                training(dev, m->name, "tiny", option);
+        }
+        pv_strs_free(&words);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2)
+        return 2;
+    pv_dev *dev = pv_dev_open(argv[1], NULL);
+    if (!dev)
+        return 1;
+    for (int i = 0; pv_methods[i]; i++)
+        method(pv_dev_get_info(dev), pv_methods[i]);
+    pv_dev_close(&dev);
+    printf("%d trainings, %d failures\n", planned, failures);
+    return failures != 0 || planned < 40;
+}
