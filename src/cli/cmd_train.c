@@ -8,6 +8,7 @@
 #include "net/net.h"
 #include "platform/platform.h"
 #include "train/config.h"
+#include "train/runlog.h"
 #include "train/train.h"
 
 extern const struct pv_command pv_cmd_train;
@@ -56,6 +57,7 @@ static int run(int argc, char **argv)
     struct pv_config_args ca = {.labeled = -1, .iters = -1, .batch = -1, .seed = -1};
     struct pv_train_args ta = {0};
     struct pv_strs sets = {0};
+    struct pv_str lines = {0};
     const char *seeds = NULL;
     bool list = false, list_method = false, simulate = false;
     const struct pv_opt opts[] = {
@@ -91,6 +93,7 @@ static int run(int argc, char **argv)
         list ? list_names() : list_options(ca.method ? ca.method : "sup");
         return pv_fault_kind() == PV_FAULT_NONE ? 0 : pv_exit_code();
     }
+    pv_log_keep(&lines);
     code = PV_FAULT_USAGE;
     if (!ta.data || !ta.out) {
         pv_fail(PV_FAULT_USAGE, "train needs --data and --out; see protovox train --help");
@@ -124,6 +127,8 @@ static int run(int argc, char **argv)
     ta.command = cmd.text;
     pv_stop_install();
     ta.dev = pv_open_device(&dev_args, NULL);
+    pv_log_keep_end(&lines);
+    ta.lines = lines.text;
     enum pv_train_state s = PV_TRAIN_FAILED;
     if (!ta.dev || seeds)
         pv_json_free(ta.config);        /* of several seeds: it was resolved to be checked */
@@ -133,6 +138,8 @@ static int run(int argc, char **argv)
     pv_str_free(&cmd);
     code = s == PV_TRAIN_DONE ? 0 : s == PV_TRAIN_STOPPED ? PV_FAULT_STOPPED : pv_exit_code();
 done:
+    pv_log_keep_end(&lines);
+    pv_str_free(&lines);
     pv_strs_free(&sets);
     return code;
 }

@@ -98,11 +98,13 @@ static bool is_checkpoint(pv_st_file *f)
 static void get_info(pv_st_file *f, struct pv_ckpt_info *info)
 {
     const char *method = pv_st_meta(f, "method"), *device = pv_st_meta(f, "device");
+    const char *version = pv_st_meta(f, "version");
     *info = (struct pv_ckpt_info){.steps = (int64_t)get_num(f, "steps", 0),
         .volume_passes = (int64_t)get_num(f, "volume_passes", 0), .seconds = get_num(f, "seconds", 0),
         .best = get_num(f, "best", -1), .pending = get_num(f, "pending", 0) != 0};
     snprintf(info->method, sizeof info->method, "%s", method);
     snprintf(info->device, sizeof info->device, "%s", device ? device : "");
+    snprintf(info->version, sizeof info->version, "%s", version ? version : "");
 }
 
 bool pv_ckpt_peek(const char *path, struct pv_ckpt_info *info)

@@ -14,6 +14,7 @@ struct pv_ckpt_info {
     double best;                /* validation Dice of best.safetensors, -1: none */
     bool pending;               /* the validation behind that step was interrupted and is still to be done */
     char method[24], device[256];
+    char version[32];           /* of protovox, "" if it does not say */
 };
 
 /* False after a fault that names file and remedy (disk full); the old file is untouched. Waits for the device. */

@@ -15,21 +15,36 @@ struct pv_train_log {
     FILE *csv, *log;
     pv_events *events;
     struct pv_strs cols;        /* without iter */
+    struct pv_str early;        /* lines that are not in log.txt yet */
     bool quiet, tty, line_open, failed;
     uint64_t opened_ns, last_line_ns, last_flush_ns;
 };
 
 /* ---- log.txt: everything that is logged goes there with the time ---- */
 
+static void to_text(void *user, enum pv_log_level level, const char *line)
+{
+    char now[32];
+    pv_time_text(now);
+    pv_str_addf(user, "%s %s\n", now, line);
+}
+
+void pv_log_keep(struct pv_str *lines) { pv_log_sink(to_text, lines); }
+void pv_log_keep_end(struct pv_str *lines) { pv_log_sink(NULL, lines); }
+
+/* The first call follows to_early under the log's lock, so that no line is lost between them. */
 static void to_file(void *user, enum pv_log_level level, const char *line)
 {
     pv_train_log *l = user;
-    char now[32];
-    pv_time_text(now);
-    if (l->log) {
-        fprintf(l->log, "%s %s\n", now, line);
-        fflush(l->log);
-    }
+    to_text(&l->early, level, line);
+    fwrite(l->early.text, 1, l->early.len, l->log);
+    fflush(l->log);
+    l->early.len = 0;
+}
+
+static void to_early(void *user, enum pv_log_level level, const char *line)
+{
+    to_text(&((pv_train_log *)user)->early, level, line);
 }
 
 static void clear_line(void *user)
@@ -114,16 +129,24 @@ static bool add_column(pv_train_log *l, const char *name)
     return l->csv != NULL || broken(l, l->csv_path);
 }
 
-pv_train_log *pv_train_log_open(const char *dir, int64_t steps, bool quiet)
+pv_train_log *pv_train_log_new(const char *lines)
 {
     pv_train_log *l = pv_new(pv_train_log);
+    if (lines)
+        pv_str_add(&l->early, lines);
+    pv_log_sink(to_early, l);
+    return l;
+}
+
+bool pv_train_log_open(pv_train_log *l, const char *dir, int64_t steps, bool more, bool quiet)
+{
     l->quiet = quiet;
     l->tty = pv_is_tty(stderr);
     l->opened_ns = l->last_line_ns = l->last_flush_ns = pv_clock_ns();
     l->csv_path = pv_path_join(dir, "metrics.csv");
     l->log_path = pv_path_join(dir, "log.txt");
     bool again = steps > 0 && pv_file_exists(l->csv_path);
-    l->log = pv_fopen(l->log_path, steps > 0 ? "ab" : "wb");
+    l->log = pv_fopen(l->log_path, more ? "ab" : "wb");
     bool ok = l->log || broken(l, l->log_path);
     if (ok && again)
         ok = trim_csv(l, steps);
@@ -137,14 +160,12 @@ pv_train_log *pv_train_log_open(const char *dir, int64_t steps, bool quiet)
         l->events = pv_events_open(dir, steps);
         ok = l->events != NULL;
     }
-    if (!ok) {
-        pv_train_log_close(&l);
-        return NULL;
-    }
+    if (!ok)
+        return false;
     pv_log_sink(to_file, l);
     if (l->tty && !quiet)
         pv_log_before_print(clear_line, l);
-    return l;
+    return true;
 }
 
 bool pv_train_log_row(pv_train_log *l, const struct pv_log_row *r)
@@ -270,6 +291,7 @@ bool pv_train_log_close(pv_train_log **lp)
         fclose(l->log);
     ok = pv_events_close(&l->events) && ok;
     pv_strs_free(&l->cols);
+    pv_str_free(&l->early);
     pv_free(l->csv_path);
     pv_free(l->log_path);
     pv_free(l);

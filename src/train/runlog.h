@@ -16,8 +16,17 @@ struct pv_log_row {
     double value[PV_LOG_COLS];
 };
 
-/* steps: rows beyond are cut away (resuming); 0 begins anew. quiet: no lines on the terminal. */
-pv_train_log *pv_train_log_open(const char *dir, int64_t steps, bool quiet);
+/* Lines with their times as they stand in log.txt are added to `lines` from now on, until pv_log_keep_end(). For what
+ * is logged before the run folder is known. */
+void pv_log_keep(struct pv_str *lines);
+void pv_log_keep_end(struct pv_str *lines);
+
+/* Keeps what is logged until it is opened; `lines` (may be NULL) stand before that. */
+pv_train_log *pv_train_log_new(const char *lines);
+/* steps: rows beyond are cut away (resuming); 0 begins anew. more: log.txt is continued. quiet: no lines on the
+ * terminal. False after a fault. */
+bool pv_train_log_open(pv_train_log *l, const char *dir, int64_t steps, bool more, bool quiet);
+/* An opened one only, as the next three. */
 bool pv_train_log_row(pv_train_log *l, const struct pv_log_row *r);
 /* Shows how far the run is: iteration, pace, time left, losses. On a terminal one line that is rewritten and cut to its
  * width; else a line each 15 s, later each minute and each five. seconds_per_step 0: not known yet. */

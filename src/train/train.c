@@ -455,6 +455,9 @@ static bool restore(pv_trainer *t)
         t->best = info.best;
         t->pending = info.pending;
         t->run->resumed = true;
+        if (info.version[0] && !pv_streq(info.version, PV_VERSION))
+            pv_warn("the checkpoint was written by protovox %s, this is %s: the run goes on, but perhaps not with the "
+                    "bits of one that never stopped", info.version, PV_VERSION);
         if (!pv_streq(info.device, pv_dev_get_info(t->a.dev)->name))
             pv_warn("the checkpoint comes from another device (%s): the run goes on, but not with the bits it would "
                     "have had there", info.device);
@@ -470,6 +473,7 @@ pv_trainer *pv_trainer_open(const struct pv_train_args *a)
     t->config = a->config;
     t->best = -1;
     t->last_saved = -1;
+    t->log = pv_train_log_new(a->lines);
     if (!prepare_folder(t))
         goto error;
     const struct pv_method *m = pv_method_find(pv_json_str(t->config, "method", ""));
@@ -482,10 +486,7 @@ pv_trainer *pv_trainer_open(const struct pv_train_args *a)
         !pv_feed_open(&t->feed, ds, t->config, a->quiet) || !pv_active_resume(&t->feed, t->config, t->done))
         goto error;
     remove_old(t);
-    if (!write_config(t))
-        goto error;
-    t->log = pv_train_log_open(a->out, t->done, a->quiet);
-    if (!t->log)
+    if (!write_config(t) || !pv_train_log_open(t->log, a->out, t->done, a->resume, a->quiet))
         goto error;
     const pv_json *ck = pv_json_get(t->config, "checkpoint");
     t->every = (int64_t)pv_json_num(ck, "every", 500);

@@ -252,8 +252,42 @@ def other_settings_are_refused():
     assert [s for s, _ in events('sup-twice')] == [1, 2, 3]
 
 
+def logged(out):
+    with open(out + '/log.txt') as f:
+        return f.read()
+
+
+def log_holds_every_line():
+    """From the start of the command, over all its parts; a checkpoint of another version is said to be one."""
+    out = 'logged'
+    start = train('mt', out, 'data.labeled=4', *every(0))
+    run(*start, '--stop-after', 1)
+    first = logged(out)
+    assert first.index('warning: every training case is labelled') < first.index('mt on') < first.index('stopped after')
+    run(*again(out, '--stop-after', 2))
+    second = logged(out)
+    assert second.startswith(first) and '1 iterations are done already' in second[len(first):], second
+    os.remove(out + '/latest.safetensors')
+    run(*again(out, '--stop-after', 1))
+    third = logged(out)
+    assert third.startswith(second) and 'no checkpoint yet' in third[len(second):], third
+    path, version = out + '/latest.safetensors', safetensors(out + '/latest.safetensors')[0]['version']
+    older = '9' + version[1:]
+    with open(path, 'rb') as f:
+        raw = f.read()
+    with open(path, 'wb') as f:
+        f.write(raw.replace(f'"version":"{version}"'.encode(), f'"version":"{older}"'.encode()))
+    warning = f'warning: the checkpoint was written by protovox {older}, this is {version}'
+    run(*again(out, '--stop-after', 2), says=[warning])
+    assert warning in logged(out)[len(third):]
+    assert 'was written by' not in run(*again(out, '--stop-after', 3))      # the newest one is ours again
+    run(*start, '--overwrite', '--stop-after', 1)
+    assert logged(out).count('every training case') == logged(out).count('mt on') == 1
+
+
 TESTS = [never_stopped, one_writer_per_folder, killed_at_any_moment, signals]
 if not SMALL:
     TESTS += [same_seed_same_bits, signals_at_the_start, killed_before_the_first_checkpoint,
-              logs_are_cut_to_the_checkpoint, stop_after, checkpoints_by_time, other_settings_are_refused, validation]
+              logs_are_cut_to_the_checkpoint, stop_after, checkpoints_by_time, other_settings_are_refused,
+              log_holds_every_line, validation]
 main(TESTS)
