@@ -59,10 +59,10 @@ __kernel WG1 void conv_fwd(GC(float) src, GC(float) wt, G(float) dst, struct a_c
 #else
 #include "common/conv_simt.h"
 
-/* conv_fwd: the same sum, 16 channels of one voxel each. Groups: (ceil(x*y*z / 64), kb, n). */
+/* conv_fwd: the same sum, 16 channels of one voxel each. Groups: (ceil(x*y*z / 64) over two dimensions, n * kb). */
 __kernel WG64 void conv_fwd(GC(float) src, GC(float) wt, G(float) dst, struct a_conv a)
 {
-    const int v = get_global_id(0), kb = get_group_id(1), n = get_group_id(2);
+    const int v = GROUP() * 64 + LOCAL(), kb = get_group_id(2) % a.kb, n = get_group_id(2) / a.kb;
     if (v >= a.x * a.y * a.z)
         return;
     const int z = v % a.z, y = v / a.z % a.y, x = v / a.z / a.y;

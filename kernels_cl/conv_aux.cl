@@ -425,10 +425,10 @@ __kernel WG1 void stem_wgrad(GC(float) src, GC(float) dy, G(float) part, struct 
         ST16(part + i * 16) = acc[i];
 }
 #else
-/* One voxel and 16 outputs each. Groups: (ceil(x*y*z / 64), kb, n). */
+/* One voxel and 16 outputs each. Groups: (ceil(x*y*z / 64) over two dimensions, n * kb). */
 __kernel WG64 void stem_fwd(GC(float) src, GC(float) wt, G(float) dst, struct a_stem a)
 {
-    const int v = get_global_id(0), kb = get_group_id(1), n = get_group_id(2);
+    const int v = GROUP() * 64 + LOCAL(), kb = get_group_id(2) % a.kb, n = get_group_id(2) / a.kb;
     if (v >= a.x * a.y * a.z)
         return;
     const int z = v % a.z, y = v / a.z % a.y, x = v / a.z / a.y, taps = a.kx * a.k * a.k;
@@ -449,12 +449,14 @@ __kernel WG64 void stem_fwd(GC(float) src, GC(float) wt, G(float) dst, struct a_
     STORE16(dst)
 }
 
-/* Groups: (slabs, kb, ci * taps); 64 work-items: lane l % 16, rows l / 16, +4, ... of the slab. */
+/* Groups: (ci * taps over two dimensions, slabs * kb); 64 work-items: lane l % 16, rows l / 16, +4, ... of the slab. */
 __kernel WG64 void stem_wgrad(GC(float) src, GC(float) dy, G(float) part, struct a_stem a)
 {
     __local float sums[64];
-    const int s = get_group_id(0), kb = get_group_id(1), g = get_group_id(2), l = LOCAL();
+    const int s = get_group_id(2) / a.kb, kb = get_group_id(2) % a.kb, g = GROUP(), l = LOCAL();
     const int kz = g % a.k, ky = g / a.k % a.k, kx = g / a.k / a.k % a.kx, c = g / a.k / a.k / a.kx;
+    if (c >= a.ci)
+        return;
     const int taps = a.kx * a.k * a.k, p1 = min((s + 1) * a.slab, a.planes);
     float acc = 0;
     for (int p = s * a.slab; p < p1; p++) {

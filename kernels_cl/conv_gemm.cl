@@ -17,15 +17,16 @@
 /* conv_gemm, UP 0: y[k][o] = b[k] + sum_{c, tap} w[tap][c][k] x[c][o * S + tap]; steps are (c block, tap).
  * UP 1: y[k][2 i + tap] = b[k] + sum_c w[tap][c][k] x[c][i]; steps are c blocks, columns (k block, tap).
  * src [n][cb][..][16], wt [kb]{[16 bias], [cb][tap][16 c][16 k]}, dst [slab][n][kb][..][16].
- * Groups: (voxels of all samples / MV, columns / NB, slabs of steps). A work-item sums 4 channels of 8 voxels. One step
+ * Groups: (voxels of all samples / MV over two dimensions, slabs of steps * (columns / NB)). A work-item sums 4 channels of 8 voxels. One step
  * (16 input channels) is in local memory, the next in registers: 16.1, 9.1 or 8.1 KiB for NB 1, 2 or 4. */
 __kernel WG128 void conv_gemm(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
 {
     __local float4 in[4 * ROW];         /* [quarter][voxel] */
     __local float4 wl[16 * COLS];       /* [channel][column] */
     const int l = LOCAL(), col = l % COLS, vg = l / COLS, taps = a.kx * a.ky * a.kz;
-    const int voxels = a.n * a.x * a.y * a.z, v0 = get_group_id(0) * MV;
-    const int blocks = UP ? a.kb * taps : a.kb, j0 = get_group_id(1) * NB, slab = get_group_id(2);
+    const int voxels = a.n * a.x * a.y * a.z, v0 = GROUP() * MV;
+    const int blocks = UP ? a.kb * taps : a.kb, js = (blocks + NB - 1) / NB, m = get_group_id(2);
+    const int j0 = m % js * NB, slab = m / js;
     const int steps = UP ? a.cb : a.cb * taps, first = slab * a.per, last = min(first + a.per, steps);
     const bool mine = v0 + vg < voxels && j0 + col / 4 < blocks;
     src += a.off[0] + a.so;

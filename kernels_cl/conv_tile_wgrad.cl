@@ -7,7 +7,7 @@
 #ifdef PV_SIMT
 
 /* tile_wgrad: see a_wgrad; slab (s, p) of part covers planes [s * slab, ..) and rows [p * rows, ..) of each.
- * Groups: (slabs of planes * parts of rows, bb, vb). A work-item sums 4 x 4 channels for the KZ taps of one (kx, ky).
+ * Groups: (slabs of planes * parts of rows over two dimensions, vb * bb). A work-item sums 4 x 4 channels for the KZ taps of one (kx, ky).
  * Local memory holds pieces of `ty` rows of `tz` voxels of small and what they meet of big: at most TILE_CELLS blocks
  * of 16 channels, 28 KiB. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
@@ -15,10 +15,13 @@ void tile_wgrad(GC(float) big, GC(float) small, G(float) part, struct a_wgrad a)
 {
     __local float4 cell[TILE_CELLS * 4];
     const int l = LOCAL(), ys = (a.y + a.rows - 1) / a.rows;
-    const int s = get_group_id(0) / ys, b = get_group_id(1), v = get_group_id(2), ypart = get_group_id(0) % ys;
+    const int slab = GROUP(), s = slab / ys, ypart = slab % ys;
+    const int b = get_group_id(2) % a.bb, v = get_group_id(2) / a.bb;
     const int c4 = l / 4 % 4, k4 = l % 4, kx = l / 16 / a.ky, ky = l / 16 % a.ky;
     big += a.off[0] + a.bo + b * a.bbs;
     small += a.off[1] + a.so + v * a.sbs;
+    if (s * a.slab >= a.planes)
+        return;
     float4 acc[KZ][4];
     UNROLL for (int k = 0; k < KZ; k++)
         UNROLL for (int c = 0; c < 4; c++)
@@ -54,7 +57,7 @@ void tile_wgrad(GC(float) big, GC(float) small, G(float) part, struct a_wgrad a)
                     }
                 }
             }
-    part += a.off[2] + (((get_group_id(0) * a.pvb + a.pv0 + v) * a.pbb + a.pb0 + b) * (KG * KZ) + l / 16 * KZ) * 256;
+    part += a.off[2] + (((slab * a.pvb + a.pv0 + v) * a.pbb + a.pb0 + b) * (KG * KZ) + l / 16 * KZ) * 256;
     UNROLL for (int k = 0; k < KZ; k++)
         UNROLL for (int c = 0; c < 4; c++)
             ST4(part + k * 256 + (c4 * 4 + c) * 16 + k4 * 4) = acc[k][c];

@@ -47,10 +47,10 @@ __kernel WG1 void conv_up(GC(float) src, GC(float) wt, G(float) dst, struct a_co
 #else
 #include "common/conv_simt.h"
 
-/* conv_up: the same sum, 16 channels of one voxel each. Groups: (ceil(fx*fy*fz / 64), kb, n). */
+/* conv_up: the same sum, 16 channels of one voxel each. Groups: (ceil(fx*fy*fz / 64) over two dimensions, n * kb). */
 __kernel WG64 void conv_up(GC(float) src, GC(float) wt, G(float) dst, struct a_conv a)
 {
-    const int v = get_global_id(0), kb = get_group_id(1), n = get_group_id(2);
+    const int v = GROUP() * 64 + LOCAL(), kb = get_group_id(2) % a.kb, n = get_group_id(2) / a.kb;
     if (v >= a.fx * a.fy * a.fz)
         return;
     const int fz = v % a.fz, fy = v / a.fz % a.fy, fx = v / a.fz / a.fy;

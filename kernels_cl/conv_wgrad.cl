@@ -65,13 +65,15 @@ __kernel WG1 void conv_wgrad(GC(float) big, GC(float) small, G(float) part, stru
 
 #else
 
-/* conv_wgrad: see a_wgrad. Groups: (slabs * taps, bb, vb); a work-item sums 4 channels of big (l / 16) for one
- * lane of small (l % 16). */
+/* conv_wgrad: see a_wgrad. Groups: (slabs * taps over two dimensions, vb * bb); a work-item sums 4 channels of big
+ * (l / 16) for one lane of small (l % 16). */
 __kernel WG64 void conv_wgrad(GC(float) big, GC(float) small, G(float) part, struct a_wgrad a)
 {
     const int taps = a.kx * a.ky * a.kz;
-    const int s = get_group_id(0) / taps, tap = get_group_id(0) % taps;
-    const int b = get_group_id(1), v = get_group_id(2), l = LOCAL(), lane = l % 16, c0 = l / 16 * 4;
+    const int s = GROUP() / taps, tap = GROUP() % taps, b = get_group_id(2) % a.bb, v = get_group_id(2) / a.bb;
+    const int l = LOCAL(), lane = l % 16, c0 = l / 16 * 4;
+    if (s * a.slab >= a.planes)
+        return;
     const int kz = tap % a.kz, ky = tap / a.kz % a.ky, kx = tap / a.kz / a.ky;
     big += a.off[0] + a.bo + b * a.bbs + kx * a.bp + ky * a.br + kz * 16 + c0;
     small += a.off[1] + a.so + v * a.sbs + lane;

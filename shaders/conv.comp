@@ -15,7 +15,7 @@ ARGS(a_conv)
 
 void main()
 {
-    int v = int(gl_GlobalInvocationID.x), kb = int(gl_WorkGroupID.y), n = int(gl_WorkGroupID.z);
+    int v = GROUP() * 64 + LOCAL(), kb = int(gl_WorkGroupID.z) % a.kb, n = int(gl_WorkGroupID.z) / a.kb;
     ivec3 size = ivec3(a.x, a.y, a.z);
     if (v >= size.x * size.y * size.z)
         return;

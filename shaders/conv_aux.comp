@@ -132,7 +132,7 @@ BUF_W4(2, dst)
 ARGS(a_stem)
 void main()
 {
-    int v = int(gl_GlobalInvocationID.x), kb = int(gl_WorkGroupID.y), n = int(gl_WorkGroupID.z);
+    int v = GROUP() * 64 + LOCAL(), kb = int(gl_WorkGroupID.z) % a.kb, n = int(gl_WorkGroupID.z) / a.kb;
     if (v >= a.x * a.y * a.z)
         return;
     int z = v % a.z, y = v / a.z % a.y, x = v / a.z / a.y, taps = a.kx * a.k * a.k;
@@ -163,8 +163,10 @@ ARGS(a_stem)
 shared float sums[64];
 void main()
 {
-    int s = int(gl_WorkGroupID.x), kb = int(gl_WorkGroupID.y), g = int(gl_WorkGroupID.z), l = LOCAL();
+    int s = int(gl_WorkGroupID.z) / a.kb, kb = int(gl_WorkGroupID.z) % a.kb, g = GROUP(), l = LOCAL();
     int kz = g % a.k, ky = g / a.k % a.k, kx = g / a.k / a.k % a.kx, c = g / a.k / a.k / a.kx;
+    if (c >= a.ci)
+        return;
     int taps = a.kx * a.k * a.k, p1 = min((s + 1) * a.slab, a.planes);
     float acc = 0.0;
     for (int p = s * a.slab; p < p1; p++) {

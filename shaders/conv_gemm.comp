@@ -26,8 +26,9 @@ shared vec4 wl[16 * COLS];
 void main()
 {
     int l = LOCAL(), col = l % COLS, vg = l / COLS, taps = a.kx * a.ky * a.kz;
-    int voxels = a.n * a.x * a.y * a.z, v0 = int(gl_WorkGroupID.x) * MV;
-    int blocks = UP != 0 ? a.kb * taps : a.kb, j0 = int(gl_WorkGroupID.y) * NB, slab = int(gl_WorkGroupID.z);
+    int voxels = a.n * a.x * a.y * a.z, v0 = GROUP() * MV;
+    int blocks = UP != 0 ? a.kb * taps : a.kb, js = (blocks + NB - 1) / NB, m = int(gl_WorkGroupID.z);
+    int j0 = m % js * NB, slab = m / js;
     int steps = UP != 0 ? a.cb : a.cb * taps, first = slab * a.per, last = min(first + a.per, steps);
     bool mine = v0 + vg < voxels && j0 + col / 4 < blocks;
     int s0 = OFF4(0) + a.so / 4, w0 = OFF4(1) + a.w0 / 4;

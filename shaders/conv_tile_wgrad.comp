@@ -21,10 +21,12 @@ shared vec4 cell[TILE_CELLS * 4];
 
 void main()
 {
-    int l = LOCAL(), ys = (a.y + a.rows - 1) / a.rows, slab = int(gl_WorkGroupID.x);
-    int s = slab / ys, ypart = slab % ys, b = int(gl_WorkGroupID.y), v = int(gl_WorkGroupID.z);
+    int l = LOCAL(), ys = (a.y + a.rows - 1) / a.rows, slab = GROUP(), s = slab / ys, ypart = slab % ys;
+    int b = int(gl_WorkGroupID.z) % a.bb, v = int(gl_WorkGroupID.z) / a.bb;
     int c4 = l / 4 % 4, k4 = l % 4, kx = l / 16 / a.ky, ky = l / 16 % a.ky;
     int b0 = OFF4(0) + (a.bo + b * a.bbs) / 4, s0 = OFF4(1) + (a.so + v * a.sbs) / 4;
+    if (s * a.slab >= a.planes)
+        return;
     vec4 acc[KZ][4];
     [[unroll]] for (int k = 0; k < KZ; k++)
         [[unroll]] for (int c = 0; c < 4; c++)

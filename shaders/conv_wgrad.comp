@@ -15,8 +15,10 @@ ARGS(a_wgrad)
 void main()
 {
     int taps = a.kx * a.ky * a.kz;
-    int s = int(gl_WorkGroupID.x) / taps, tap = int(gl_WorkGroupID.x) % taps;
-    int b = int(gl_WorkGroupID.y), v = int(gl_WorkGroupID.z), l = LOCAL(), lane = l % 16, c0 = l / 16 * 4;
+    int s = GROUP() / taps, tap = GROUP() % taps, b = int(gl_WorkGroupID.z) % a.bb, v = int(gl_WorkGroupID.z) / a.bb;
+    int l = LOCAL(), lane = l % 16, c0 = l / 16 * 4;
+    if (s * a.slab >= a.planes)
+        return;
     int kz = tap % a.kz, ky = tap / a.kz % a.ky, kx = tap / a.kz / a.ky;
     int b0 = OFF4(0) + (a.bo + b * a.bbs + kx * a.bp + ky * a.br + kz * 16 + c0) / 4;
     int s0 = OFF(1) + a.so + v * a.sbs + lane;

@@ -365,8 +365,9 @@ void pv_groups(const pv_dev *dev, struct pv_launch *l, uint64_t total)
     uint64_t x = total < 32768 ? total : 32768;
     if (dev->info.limits.max_groups && x > dev->info.limits.max_groups)
         x = dev->info.limits.max_groups;
-    l->groups[0] = (uint32_t)(x ? x : 1);
-    l->groups[1] = (uint32_t)(x ? (total + x - 1) / x : 0);
+    uint64_t rows = x ? (total + x - 1) / x : 0;
+    l->groups[0] = (uint32_t)(rows ? (total + rows - 1) / rows : 1);     /* even rows: little surplus */
+    l->groups[1] = (uint32_t)rows;
     l->groups[2] = 1;
 }
 

@@ -81,9 +81,8 @@ void stem_run_fwd(const char *label, pv_tensor *padded, pv_tensor *packed, pv_te
         if (l.k == &fat_stem) {
             pv_groups(y->dev, &l, (uint64_t)a.n * (uint64_t)a.kb * (uint64_t)a.x * (uint64_t)a.y);
         } else {
-            l.groups[0] = (uint32_t)pv_ceil_div(a.x * a.y * a.z, 64);
-            l.groups[1] = (uint32_t)a.kb;
-            l.groups[2] = (uint32_t)a.n;
+            pv_groups(y->dev, &l, (uint64_t)pv_ceil_div(a.x * a.y * a.z, 64));
+            l.groups[2] = (uint32_t)(a.n * a.kb);
         }
         pv_run(y->dev, &l);
     }
@@ -112,6 +111,10 @@ void stem_run_wgrad(const char *label, pv_tensor *padded, pv_tensor *dy, pv_tens
         int parts = !fat ? inner : inner / (taps == 27 ? 27 : d->k[2]);     /* of one block's weights */
         struct pv_launch l = {.k = fat ? &fat_stem_w : &simt_stem_w, .label = label, .args = &a,
                               .groups = {(uint32_t)slabs, (uint32_t)p.nb, (uint32_t)parts}};
+        if (!fat) {
+            pv_groups(dev, &l, (uint64_t)parts);
+            l.groups[2] = (uint32_t)(slabs * p.nb);
+        }
         pv_bind_samples(&l, 0, padded, p.n0, p.nn);
         a.dst0 = piece_bind(&l, 1, dy, &p);
         pv_bind(&l, 2, part);

@@ -275,9 +275,8 @@ static void launch_part(const char *label, pv_tensor *src, pv_tensor *packed, pv
     } else if (!conv_tile_run(dev, &l, &a, d, upward)) {
         l.k = upward ? &simt_up : &simt_fwd;
         l.spec[0] = d->stride;
-        l.groups[0] = (uint32_t)pv_ceil_div(p->nx * dst->h.s[1] * dst->h.s[2], 64);
-        l.groups[1] = (uint32_t)p->nkb;
-        l.groups[2] = (uint32_t)p->nn;
+        pv_groups(dev, &l, (uint64_t)pv_ceil_div(p->nx * dst->h.s[1] * dst->h.s[2], 64));
+        l.groups[2] = (uint32_t)(p->nkb * p->nn);
         pv_run(dev, &l);
     }
 }
@@ -380,9 +379,8 @@ static void launch_wgrad(pv_dev *dev, struct pv_launch *l, struct a_wgrad *a, co
         l->groups[2] = (uint32_t)(a->vb / nb);
     } else {
         l->spec[0] = stride;
-        l->groups[0] = (uint32_t)(slabs * taps);
-        l->groups[1] = (uint32_t)a->bb;
-        l->groups[2] = (uint32_t)a->vb;
+        pv_groups(dev, l, (uint64_t)(slabs * taps));
+        l->groups[2] = (uint32_t)(a->vb * a->bb);
     }
     l->args = a;
     pv_run(dev, l);

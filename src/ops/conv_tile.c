@@ -61,19 +61,25 @@ bool tile_gains(const pv_tensor *src, const pv_tensor *dst)
     return pv_min(src->h.c, dst->h.c) <= 32 && pv_max(fill(s[0], s[1], s[2], 8), fill(s[0], s[1], s[2], 16)) >= 60;
 }
 
-static void run_tile(pv_dev *dev, struct pv_launch *l, const struct a_conv *c)
+static bool run_tile(pv_dev *dev, struct pv_launch *l, const struct a_conv *c)
 {
     int nb = c->kb % 2 == 0 ? 2 : 1, tz = fill(c->x, c->y, c->z, 8) > fill(c->x, c->y, c->z, 16) ? 8 : 16;
     struct a_tile a = tile_args(c);
+    int groups[3] = {pv_ceil_div(a.z, tz) * pv_ceil_div(a.y, 128 / tz), pv_ceil_div(a.x, 4), a.n * (a.kb / nb)};
+    for (int i = 0; i < 3; i++)
+        if ((uint32_t)groups[i] > pv_dev_get_info(dev)->limits.max_groups) {
+            pv_debug("ops", "conv: no tiles: more work-groups than the device takes along one dimension");
+            return false;
+        }
     l->k = &k_tile[nb - 1];
     l->args = &a;
     l->spec[0] = nb;
     l->spec[1] = 128 * nb;
     l->spec[2] = tz;
-    l->groups[0] = (uint32_t)(pv_ceil_div(a.z, tz) * pv_ceil_div(a.y, 128 / tz));
-    l->groups[1] = (uint32_t)pv_ceil_div(a.x, 4);
-    l->groups[2] = (uint32_t)(a.n * (a.kb / nb));
+    for (int i = 0; i < 3; i++)
+        l->groups[i] = (uint32_t)groups[i];
     pv_run(dev, l);
+    return true;
 }
 
 static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, int stride, bool upward)
@@ -98,9 +104,8 @@ static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, i
     l->spec[0] = nb;
     l->spec[1] = upward ? 1 : stride;
     l->spec[2] = upward;
-    l->groups[0] = (uint32_t)pv_ceil_div(a.n * voxels, 256 / nb);
-    l->groups[1] = (uint32_t)pv_ceil_div(blocks, nb);
-    l->groups[2] = (uint32_t)slabs;
+    pv_groups(dev, l, (uint64_t)pv_ceil_div(a.n * voxels, 256 / nb));
+    l->groups[2] = (uint32_t)(slabs * pv_ceil_div(blocks, nb));
     if (slabs == 1) {
         pv_run(dev, l);
         return;
@@ -130,10 +135,10 @@ static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, i
 bool conv_tile_run(pv_dev *dev, struct pv_launch *l, const struct a_conv *a, const struct conv_desc *d, bool upward)
 {
     if (d->how == CONV_TILE)
-        run_tile(dev, l, a);
-    else if (d->how == CONV_GEMM)
+        return run_tile(dev, l, a);
+    if (d->how == CONV_GEMM)
         run_gemm(dev, l, a, d->stride, upward);
-    return d->how != CONV_DIRECT;
+    return d->how == CONV_GEMM;
 }
 
 /* ---- weight gradients ---- */
@@ -164,9 +169,8 @@ bool conv_tile_wgrad(pv_dev *dev, struct pv_launch *l, struct a_wgrad *a, const 
     l->spec[1] = a->kz;
     l->spec[2] = group;
     l->spec[3] = group * 16;
-    l->groups[0] = (uint32_t)slabs;
-    l->groups[1] = (uint32_t)a->bb;
-    l->groups[2] = (uint32_t)a->vb;
+    pv_groups(dev, l, (uint64_t)slabs);
+    l->groups[2] = (uint32_t)(a->vb * a->bb);
     pv_run(dev, l);
     return true;
 }
