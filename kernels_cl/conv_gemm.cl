@@ -17,8 +17,9 @@
 /* conv_gemm, UP 0: y[k][o] = b[k] + sum_{c, tap} w[tap][c][k] x[c][o * S + tap]; steps are (c block, tap).
  * UP 1: y[k][2 i + tap] = b[k] + sum_c w[tap][c][k] x[c][i]; steps are c blocks, columns (k block, tap).
  * src [n][cb][..][16], wt [kb]{[16 bias], [cb][tap][16 c][16 k]}, dst [slab][n][kb][..][16].
- * Groups: (voxels of all samples / MV over two dimensions, slabs of steps * (columns / NB)). A work-item sums 4 channels of 8 voxels. One step
- * (16 input channels) is in local memory, the next in registers: 16.1, 9.1 or 8.1 KiB for NB 1, 2 or 4. */
+ * Groups: (voxels of all samples / MV over two dimensions, slabs of steps * (columns / NB)). A work-item sums 4
+ * channels of 8 voxels. One step (16 input channels) is in local memory, the next in registers: 16.1, 9.1 or 8.1 KiB
+ * for NB 1, 2 or 4. */
 __kernel WG128 void conv_gemm(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
 {
     __local float4 in[4 * ROW];         /* [quarter][voxel] */

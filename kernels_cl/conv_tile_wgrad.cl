@@ -7,9 +7,9 @@
 #ifdef PV_SIMT
 
 /* tile_wgrad: see a_wgrad; slab (s, p) of part covers planes [s * slab, ..) and rows [p * rows, ..) of each.
- * Groups: (slabs of planes * parts of rows over two dimensions, vb * bb). A work-item sums 4 x 4 channels for the KZ taps of one (kx, ky).
- * Local memory holds pieces of `ty` rows of `tz` voxels of small and what they meet of big: at most TILE_CELLS blocks
- * of 16 channels, 28 KiB. */
+ * Groups: (slabs of planes * parts of rows over two dimensions, vb * bb). A work-item sums 4 x 4 channels for the KZ
+ * taps of one (kx, ky). Local memory holds pieces of `ty` rows of `tz` voxels of small and what they meet of big: at
+ * most TILE_CELLS blocks of 16 channels, 28 KiB. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void tile_wgrad(GC(float) big, GC(float) small, G(float) part, struct a_wgrad a)
 {
