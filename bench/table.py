@@ -9,12 +9,13 @@ Every run lies in FOLDER/METHOD-SEED and is resumed where it stopped, so that th
 again; a run that is finished and evaluated is not repeated. After each run FOLDER/rows.json and the table are written
 anew. With several seeds of `sup`, every method gets a paired one-sided t-test over test cases (means over seeds)."""
 import argparse
-import csv
 import json
 import math
 import os
 import subprocess
 import sys
+
+METRICS = (('dice', 'Dice'), ('jaccard', 'IoU'), ('hd95', 'HD95'), ('asd', 'ASD'))
 
 
 def run(*command):
@@ -23,18 +24,17 @@ def run(*command):
 
 
 def cases_of(folder):
-    """{case: {metric: value}} of evaluation_test.csv, mean over classes."""
-    rows = {}
-    with open(os.path.join(folder, 'evaluation_test.csv'), newline='') as f:
-        for row in csv.DictReader(f):
-            rows.setdefault(row['case'], []).append(row)
+    """{case: {metric: value}} of evaluation_test.json, mean over classes; and the number of empty predictions."""
+    with open(os.path.join(folder, 'evaluation_test.json')) as f:
+        evaluation = json.load(f)
     out = {}
-    for case, all_classes in rows.items():
-        out[case] = {}
-        for m in ('dice', 'jaccard', 'hd95', 'asd'):
-            v = [float(r[m]) for r in all_classes if r.get(m) not in (None, '', 'nan')]
-            out[case][m] = sum(v) / len(v) if v else math.nan
-    return out
+    for case in evaluation['metric_per_case']:
+        classes = case['metrics'].values()
+        out[case['case']] = {}
+        for key, name in METRICS:
+            v = [c[name] for c in classes if isinstance(c.get(name), (int, float)) and math.isfinite(c[name])]
+            out[case['case']][key] = sum(v) / len(v) if v else math.nan
+    return out, sum(evaluation['empty_predictions'].values())
 
 
 def one(a, method, seed):
@@ -53,7 +53,8 @@ def one(a, method, seed):
         config = json.load(f)
     with open(os.path.join(folder, 'training.json')) as f:
         summary = json.load(f)
-    row = {'method': method, 'seed': seed, 'cases': cases_of(folder), 'iters': config['train']['iters'],
+    cases, empty = cases_of(folder)
+    row = {'method': method, 'seed': seed, 'cases': cases, 'empty': empty, 'iters': config['train']['iters'],
            'device': config['device'], 'summary': summary, 'command': config.get('command', '')}
     with open(done + '.tmp', 'w') as f:
         json.dump(row, f, indent=1)
@@ -98,10 +99,10 @@ def write_table(a, rows):
         f'Preset `{a.preset}`, {rows[0]["iters"]} iterations, {a.labeled} labelled cases, the other training cases '
         'unlabelled, test cases of the set; scored on the input grid in voxels.',
         'Mean and standard deviation over cases (of all seeds). The difference and p (one-sided, paired t-test over '
-        'cases, Dice averaged over seeds) are against `sup`.', '',
-        '| method | seeds | Dice % | Jaccard % | 95HD | ASD | against sup | p | s/iteration | volume passes '
-        '| peak MiB |',
-        '|---|---|---|---|---|---|---|---|---|---|---|']
+        'cases, Dice averaged over seeds) are against `sup`; empty: predictions without any object.', '',
+        '| method | seeds | Dice % | Jaccard % | 95HD | ASD | empty | against sup | p | s/iteration '
+        '| volume passes | peak MiB |',
+        '|---|---|---|---|---|---|---|---|---|---|---|---|']
     for method, group in by.items():
         cells = []
         for m, k in (('dice', 100), ('jaccard', 100), ('hd95', 1), ('asd', 1)):
@@ -113,7 +114,8 @@ def write_table(a, rows):
             diff, p = f'{100 * d:+.2f}', f'{q:.3f}'
         s = group[0]['summary']
         lines.append(f'| `{method}` | {", ".join(str(r["seed"]) for r in group)} | ' + ' | '.join(cells) +
-                     f' | {diff} | {p} | {s["seconds_per_iteration"]:.2f} | {s["volume_passes"]} | '
+                     f' | {sum(r["empty"] for r in group)} | {diff} | {p} | {s["seconds_per_iteration"]:.2f} '
+                     f'| {s["volume_passes"]} | '
                      f'{s["peak_bytes"] / 2 ** 20:.0f} |')
     dev = rows[0]['device']
     lines += ['', f'Device: {dev["name"]}, {dev["driver"]}. Made by `bench/table.py`; commands of the runs:', '', '```']

@@ -6,9 +6,11 @@ import json
 import math
 import os
 import statistics
+import subprocess
+import sys
 import xml.dom.minidom
 
-from e2e import DEVICE, main, phantoms, refuses, run, write
+from e2e import DEVICE, LIMIT, PROGRAM, main, phantoms, refuses, run, write
 
 USAGE, INPUT = 2, 3
 
@@ -168,5 +170,27 @@ def list_of(line):
     return os.path.join('.', 'list')
 
 
+def methods_get_a_table():
+    """Its figures are those of evaluate; what is finished is not done again."""
+    data = phantoms('set')
+    table = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'bench', 'table.py')
+    command = [sys.executable, table, '--data', data, '--work', 'runs', '--methods', 'sup,mt', '--preset', 'tiny',
+               '--labeled', '2', '--iters', '3', '--device', DEVICE, '--program', PROGRAM, '--out', 'table.md']
+    subprocess.run(command, check=True, timeout=LIMIT)
+    with open('table.md') as f:
+        lines = [line for line in f if line.startswith('| `')]
+    assert len(lines) == 2, lines
+    for line, method in zip(lines, ('sup', 'mt')):
+        o = load(f'runs/{method}-1337/evaluation_test.json')
+        cells = [c.strip() for c in line.split('|')[1:-1]]
+        assert cells[0] == f'`{method}`' and cells[6] == str(o['empty_predictions']['1']), line
+        dice = f"{100 * o['mean']['1']['Dice']:.2f} ± {100 * o['std']['1']['Dice']:.2f}"
+        assert cells[2] == dice, (line, dice)
+    at = os.path.getmtime('runs/mt-1337/row.json')
+    subprocess.run(command, check=True, timeout=LIMIT)
+    assert os.path.getmtime('runs/mt-1337/row.json') == at
+
+
 if __name__ == '__main__':
-    main([ops_are_measured, steps_are_measured, reading_is_measured, comparison_is_right, bad_results_are_refused])
+    main([ops_are_measured, steps_are_measured, reading_is_measured, comparison_is_right, bad_results_are_refused,
+          methods_get_a_table])
