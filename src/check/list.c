@@ -19,6 +19,7 @@ extern const struct pv_check_op *const pv_check_softmax[];
 extern const struct pv_check_op *const pv_check_loss[];
 extern const struct pv_check_op *const pv_check_reduce[];
 extern const struct pv_check_op *const pv_check_map[];
+extern const struct pv_check_op *const pv_check_precision[];
 
 const struct pv_check_family pv_check_families[] = {
     {"conv", pv_check_conv},
@@ -38,5 +39,6 @@ const struct pv_check_family pv_check_families[] = {
     {"loss", pv_check_loss},
     {"reduce", pv_check_reduce},
     {"map", pv_check_map},
+    {"precision", pv_check_precision},
     {NULL, NULL},
 };

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "ops/conv_impl.h"
+#include "ops/half.h"
 #include "ops/tune.h"
 
 int pv_conv_weights(int dims, int ci, int co, int k) { return ci * co * k * k * (dims == 3 ? k : 1); }
@@ -112,10 +113,25 @@ static bool by_direct(const struct walk *k, pv_tensor *dst, bool accum, enum con
     return true;
 }
 
-static bool walk_by(const char *impl, const struct walk *k, pv_tensor *dst, bool accum)
+static bool plain_walk_by(const char *impl, const struct walk *k, pv_tensor *dst, bool accum)
 {
     return pv_streq(impl, "wino") ? by_wino(k, dst, accum)
            : pv_streq(impl, "two") ? by_two(k, dst, accum) : by_direct(k, dst, accum, how_of(impl));
+}
+
+/* Mixed precision: the same kernels on rounded copies. Products of halves are exact in fp32. (Weights are rounded where
+ * they are packed.) */
+static bool walk_by(const char *impl, const struct walk *k, pv_tensor *dst, bool accum)
+{
+    if (!k->d->half)
+        return plain_walk_by(impl, k, dst, accum);
+    struct walk h = *k;
+    h.src = pv_half_round(k->src);
+    h.w = pv_is_ref(k->w) ? pv_half_round(k->w) : pv_tensor_ref(k->w);
+    bool done = h.src && h.w && plain_walk_by(impl, &h, dst, accum);
+    pv_tensor_put(&h.src);
+    pv_tensor_put(&h.w);
+    return done;
 }
 
 /* ---- which implementation ---- */
@@ -157,7 +173,8 @@ static int implementations(const pv_tape *t, const pv_tensor *fine, const pv_ten
 {
     if (pv_class(src) == PV_SIMT)
         return simt_implementations(t, fine, src, dst, d, grads, list);
-    bool can_wino = wino_kind(src, d), can_two = two_kind(fine, coarse, d);
+    /* Winograd's transforms are sums that halves do not hold */
+    bool can_wino = !d->half && wino_kind(src, d), can_two = two_kind(fine, coarse, d);
     int n = 0;
     if (t->force_impl) {
         if ((can_wino && pv_streq(t->force_impl, "wino")) || (can_two && pv_streq(t->force_impl, "two")))
@@ -178,7 +195,7 @@ static int implementations(const pv_tape *t, const pv_tensor *fine, const pv_ten
 /* What a choice depends on: the op, its layer, the input's size. */
 static void name_case(char key[128], const char *label, const struct conv_desc *d, const pv_tensor *x, int out)
 {
-    snprintf(key, 128, "%s k%dx%dx%d/%d %dx%dx%dx%dx%d > %d", label, d->k[0], d->k[1], d->k[2], d->stride, x->h.n,
+    snprintf(key, 128, "%s%s k%dx%dx%d/%d %dx%dx%dx%dx%d > %d", d->half ? "mixed " : "", label, d->k[0], d->k[1], d->k[2], d->stride, x->h.n,
              x->h.c, x->h.s[0], x->h.s[1], x->h.s[2], out);
 }
 
@@ -276,10 +293,27 @@ static bool grads_by_direct(const struct grads *g, enum conv_how how)
     return true;
 }
 
-static bool grads_by(const char *impl, const struct grads *g)
+static bool plain_grads_by(const char *impl, const struct grads *g)
 {
     return pv_streq(impl, "wino") ? grads_by_wino(g)
            : pv_streq(impl, "two") ? grads_by_two(g) : grads_by_direct(g, how_of(impl));
+}
+
+/* Mixed precision as in walk_by. The bias's gradient is a sum of no products: it takes what is not rounded. */
+static bool grads_by(const char *impl, const struct grads *g)
+{
+    if (!g->d->half || !g->dw)
+        return plain_grads_by(impl, g);
+    struct grads h = *g;
+    h.db = NULL;
+    h.fine = pv_half_round(g->fine);
+    h.coarse = pv_half_round(g->coarse);
+    bool done = h.fine && h.coarse && plain_grads_by(impl, &h);
+    pv_tensor_put(&h.fine);
+    pv_tensor_put(&h.coarse);
+    h = *g;
+    h.dw = NULL;
+    return done && (!g->db || plain_grads_by("direct", &h));
 }
 
 struct grads_trial { const struct grads *g; const char *const *list; bool had_fine, had_coarse; };
@@ -400,6 +434,7 @@ pv_tensor *pv_conv(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int co,
         return pv_op_bad("conv", "%d weights for %d -> %d channels, k %d", w->h.n, d.ci, co, k);
     if (x->h.layout == PV_PLAIN)
         return stem(t, x, w, b, &d);
+    d.half = t->mixed;
     if (!((k == 3 && pad == 1 && (stride == 1 || stride == 2)) || (k == 2 && pad == 0 && stride == 2) ||
           (k == 1 && pad == 0 && (stride == 1 || stride == 2))))
         return pv_op_bad("conv", "no kernel for k %d stride %d pad %d", k, stride, pad);
@@ -423,6 +458,7 @@ pv_tensor *pv_conv_up(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int 
     if (!pv_op_ready(t, 2, (pv_tensor *[]){x, w}))
         return NULL;
     struct conv_desc d = describe(x, x->h.c, co, k, 2, k == 3, 1);
+    d.half = t->mixed;
     if ((k != 2 && k != 3) || x->h.layout == PV_PLAIN)
         return pv_op_bad("conv_up", "takes BLOCKED input, k 2 or 3");
     if (w->h.n != pv_conv_weights(d.dims, d.ci, co, k) || (b && b->h.n != co))

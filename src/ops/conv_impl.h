@@ -14,6 +14,7 @@ struct conv_desc {
     int dims, ci, co;           /* of the op: conv ci at fine, co at coarse; conv_up ci at coarse, co at fine */
     int k[3], pad[3], stride;
     int up;                     /* 1: conv_up */
+    bool half;                  /* operands are rounded to half precision, products summed in fp32 */
     enum conv_how how;
 };
 static inline int conv_taps(const struct conv_desc *d) { return d->k[0] * d->k[1] * d->k[2]; }
@@ -22,7 +23,7 @@ static inline int conv_taps(const struct conv_desc *d) { return d->k[0] * d->k[1
 struct conv_in { pv_tensor *t; struct norm_pending norm; };
 
 enum conv_pack_kind { PACK_FWD, PACK_DGRAD, PACK_STEM, PACK_WINO_FWD, PACK_WINO_DGRAD };
-/* Packed copy of w (and b) for the kernels; borrowed, cached on w while its version holds. */
+/* Packed copy of w (d->half: rounded) and b for the kernels; borrowed, cached on w while its version holds. */
 pv_tensor *conv_packed(pv_tensor *w, pv_tensor *b, const struct conv_desc *d, enum conv_pack_kind kind);
 
 /* They are packed again at the next use. */

@@ -6,6 +6,7 @@
 
 #include "ops/args/conv.h"
 #include "ops/conv_impl.h"
+#include "ops/half.h"
 
 static const char *const spec_fwd[] = {"T", "R", "NB", "S", NULL};
 static const char *const spec_up[] = {"T", NULL};
@@ -37,6 +38,8 @@ static bool fits(const pv_tensor *t, int64_t elements)
 }
 
 /* ---- packed weights ---- */
+
+enum { PACK_HALF = 16 };        /* added to the kind */
 
 static void run_pack(struct pv_launch *l, pv_tensor *w, int blocks_in, int blocks_out, int64_t count)
 {
@@ -100,13 +103,14 @@ static pv_tensor *new_pack(pv_tensor *w, const struct conv_desc *d, enum conv_pa
 pv_tensor *conv_packed(pv_tensor *w, pv_tensor *b, const struct conv_desc *d, enum conv_pack_kind kind)
 {
     struct pv_packed *p = w->packed;
-    while (p && p->kind != (int)kind)
+    const int key = (int)kind + (d->half ? PACK_HALF : 0);
+    while (p && p->kind != key)
         p = p->next;
     if (p && w->version && p->version == *w->version)
         return p->data;
     if (!p) {
         p = pv_new(struct pv_packed);
-        p->kind = (int)kind;
+        p->kind = key;
         p->next = w->packed;
         w->packed = p;
     }
@@ -116,11 +120,13 @@ pv_tensor *conv_packed(pv_tensor *w, pv_tensor *b, const struct conv_desc *d, en
     if (!p->data)
         p->data = wino ? wino_new_weights(w, d, base == PACK_DGRAD) : new_pack(w, d, kind);
     pv_tensor *plain = wino ? new_pack(w, d, base) : pv_tensor_ref(p->data);
-    if (p->data && plain) {
-        pack(w, b, d, base, plain);
+    pv_tensor *from = d->half ? pv_half_round(w) : pv_tensor_ref(w);
+    if (p->data && plain && from) {
+        pack(from, b, d, base, plain);
         if (wino)
             wino_weights(plain, p->data, d, base == PACK_DGRAD);
     }
+    pv_tensor_put(&from);
     pv_tensor_put(&plain);
     return p->data;
 }

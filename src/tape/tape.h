@@ -26,6 +26,7 @@ struct pv_node {
 struct pv_tape {
     pv_dev *dev;
     bool recording;
+    bool mixed;                 /* convolutions round their operands to half (docs/precision.md) */
     uint64_t seed;              /* of the run */
     uint64_t step;              /* training step: part of the key of every random number */
     uint32_t pass;              /* forward pass within the step, counted by the caller */

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Mixed precision: rounding to half, convolutions on rounded operands, loss scaling. Every kernel rounds by the same
+ * rule as the reference, and products of halves are exact in fp32: tolerances of sums are those of conv.c. */
+#include <math.h>
+
+#include "check/check.h"
+#include "ops/conv.h"
+#include "ops/half.h"
+#include "optim/loss_scale.h"
+
+/* Values around every border of the rule: ties, the largest half, the subnormal ones, infinity; random ones. */
+static void half(struct pv_check *k)
+{
+    static const double border[] = {0, 1, 1 + 0x1p-11, 1 + 0x1p-10 + 0x1p-11, 1 + 0x1p-11 + 0x1p-23, 65504, 65519.99f,
+        65520, 65536, 1e30, 0x1p-14, 0x1p-14 - 0x1p-25, 0x1p-24, 0x1p-25, 0x1p-25 + 0x1p-40, 0x1p-26, 0x1.8p-24,
+        0x1.4p-23, 1e-30, -1 - 0x1p-11, -0x1.8p-24, -65520, -1e-9};
+    int c = pv_ck_case(k), s[3], n = c == 0 ? (int)PV_COUNT(border) + 2 : pv_ck_int(k, 1, pv_ck_most(k, 40000, 300));
+    pv_tensor *x;
+    if (c % 3 == 2) {
+        pv_ck_sides(k, 3, 9, s);
+        x = pv_ck_input(k, pv_blocked(3, pv_ck_int(k, 1, 2), pv_ck_int(k, 1, 20), s), -1, 1, 0);
+    } else {
+        double *v = pv_array(double, n);
+        for (int i = 0; i < n; i++)     /* 2^-28 to 2^18 */
+            v[i] = (float)(pv_ck_uniform(k, -2, 2) * exp2(pv_ck_int(k, -28, 17)));
+        for (size_t i = 0; c == 0 && i < PV_COUNT(border); i++)
+            v[i] = (float)border[i];
+        if (c == 0) {
+            v[n - 2] = INFINITY;
+            v[n - 1] = -INFINITY;
+        }
+        x = pv_ck_values(k, pv_flat(n), PV_F32, v, 0);
+        pv_free(v);
+    }
+    pv_ck_output(k, "-y", pv_half_round(x), PV_CK_NO_DY);
+}
+
+static void conv(struct pv_check *k, int ks, int stride, bool up)
+{
+    /* a size for every tiled kernel first, every fourth a 2D map */
+    int c = pv_ck_case(k), dims = c % 4 == 3 ? 2 : 3, s[3], ci = 16, co = 32, n = 1 + c % 2;
+    pv_ck_sides(k, dims, up ? 5 : 9, s);
+    if (c > 0 || pv_ck_small(k)) {
+        ci = pv_ck_int(k, 1, pv_ck_most(k, 36, 17));
+        co = pv_ck_int(k, 1, pv_ck_most(k, 36, 17));
+    }
+    for (int i = 0; i < 3 && ks == 2 && !up; i++)
+        if (s[i] < 2 && !(dims == 2 && i == 0))
+            s[i] = 2;
+    pv_tape *t = pv_ck_tape(k);
+    pv_tensor *x = pv_ck_input(k, pv_blocked(dims, n, ci, s), -1, 1, PV_CK_GRAD);
+    pv_tensor *w = pv_ck_input(k, pv_flat(pv_conv_weights(dims, ci, co, ks)), -1, 1, PV_CK_GRAD);
+    pv_tensor *b = c % 3 == 1 ? NULL : pv_ck_input(k, pv_flat(co), -1, 1, PV_CK_GRAD);
+    t->mixed = true;
+    pv_ck_output(k, "y", up ? pv_conv_up(t, x, w, b, co, ks) : pv_conv(t, x, w, b, co, ks, stride, ks == 3), 0);
+    t->mixed = false;           /* nodes keep what they were made with */
+}
+
+static void conv3(struct pv_check *k) { conv(k, 3, 1, false); }
+static void conv3s2(struct pv_check *k) { conv(k, 3, 2, false); }
+static void conv2s2(struct pv_check *k) { conv(k, 2, 2, false); }
+static void conv1(struct pv_check *k) { conv(k, 1, 1, false); }
+static void up2(struct pv_check *k) { conv(k, 2, 2, true); }
+static void up3(struct pv_check *k) { conv(k, 3, 2, true); }
+
+/* Iterations of one or two steps with and without a value that is not finite, at any place. */
+static void loss_scale(struct pv_check *k)
+{
+    int c = pv_ck_case(k), n = c == 0 ? 5 : pv_ck_int(k, 1, pv_ck_most(k, 70000, 600)), ranges = 3;
+    pv_tensor *state = pv_ck_keep(k, pv_tensor_new(pv_ck_tape(k)->dev, pv_flat(LOSS_SCALE_SIZE), PV_F32));
+    pv_loss_scale_init(state, c % 3 == 2 ? 1 : 1024);
+    double *v = pv_array(double, n);
+    for (int iter = 0; iter < 6; iter++) {
+        pv_loss_scale_next(state, c % 2 ? 2 : 1);
+        for (int step = 0; step < 1 + iter % 2; step++) {
+            for (int i = 0; i < n; i++)
+                v[i] = i % 7 - 3;
+            if (pv_ck_int(k, 0, 2) == 0)
+                v[pv_ck_int(k, 0, n - 1)] = pv_ck_int(k, 0, 1) ? NAN : -INFINITY;
+            pv_tensor *g = pv_ck_values(k, pv_flat(n), PV_F32, v, 0);
+            struct pv_judge j;
+            pv_judge_begin(&j, state, n, ranges);
+            for (int i = 0; i < ranges; i++) {
+                int first = (int)((int64_t)n * i / ranges), end = (int)((int64_t)n * (i + 1) / ranges);
+                pv_tensor *part = g && end > first ? pv_tensor_view(g, (size_t)first, end - first) : NULL;
+                pv_judge_add(&j, part);
+                pv_tensor_put(&part);
+            }
+            pv_judge_end(&j);
+        }
+    }
+    pv_free(v);
+    pv_ck_output(k, "-seed", pv_loss_scale_seed(state), PV_CK_NO_DY);
+    pv_ck_output(k, "-state", pv_tensor_ref(state), PV_CK_NO_DY);
+}
+
+static const char *const impls3[] = {"direct", "tile", "gemm", NULL}, *const impls2[] = {"direct", "two", "gemm", NULL},
+    *const impls[] = {"direct", "gemm", NULL};
+
+#define OP(name, impls) {"mixed_" #name, name, 1, 2e-6, 4e-6, impls, pv_conv_has, true}
+static const struct pv_check_op op_half = {"half_round", half, 1, 0, 0},    /* a rule, not an approximation */
+    op_conv3 = OP(conv3, impls3), op_conv3s2 = OP(conv3s2, impls), op_conv2s2 = OP(conv2s2, impls2),
+    op_conv1 = OP(conv1, impls), op_up2 = OP(up2, impls2), op_up3 = OP(up3, NULL),
+    op_scale = {"loss_scale", loss_scale, 1, 0, 0};
+
+const struct pv_check_op *const pv_check_precision[] = {
+    &op_half, &op_conv3, &op_conv3s2, &op_conv2s2, &op_conv1, &op_up2, &op_up3, &op_scale, NULL,
+};
