@@ -11,7 +11,8 @@ float half_of(float x)
     const uint u = as_uint(x), size = u & 0x7fffffffu;
     const uint r = (size + 0xfffu + ((size >> 13) & 1u)) & ~0x1fffu;
     const float small = rint(as_float(size) * 16777216.0f) * (1.0f / 16777216.0f);
-    const uint v = size >= 0x7f800000u ? size : size < 0x38800000u ? as_uint(small) : r >= 0x47800000u ? 0x7f800000u : r;
+    const uint large = size >= 0x7f800000u ? size : r >= 0x47800000u ? 0x7f800000u : r;
+    const uint v = size < 0x38800000u ? as_uint(small) : large;
     return as_float(v | (u & 0x80000000u));
 }
 

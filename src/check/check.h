@@ -23,7 +23,7 @@ struct pv_check_op {
     double tol_grad;                /* the same for gradients */
     const char *const *impls;       /* implementations to force in turn, NULL-terminated; NULL: none */
     bool (*has)(const pv_dev *dev, const char *impl);   /* whether a device has it; NULL: all have all */
-    bool rounds;                    /* changes in steps: has no finite differences (its gradients are defined by formula) */
+    bool rounds;                    /* its values change in steps: no finite differences */
 };
 /* A NULL-terminated list per family in check/NAME.c, joined in check/list.c, which a row of NULL ends. */
 struct pv_check_family { const char *name; const struct pv_check_op *const *ops; };

@@ -92,6 +92,7 @@ static int run_step(int argc, char **argv)
         {"batch", PV_OPT_INT, &ca.batch, "N", "labelled samples, and as many unlabelled where they are used (1)"},
         {"set", PV_OPT_LIST, &sets, "A.B=C", "one setting; may be repeated"},
         {"tune", PV_OPT_STR, &ca.tune, "off|on|again", "measured choices of kernels, as in protovox train"},
+        {"precision", PV_OPT_STR, &ca.precision, "fp32|mixed", "as in protovox train"},
         {"train", PV_OPT_FLAG, &train, NULL, "only training steps"},
         {"infer", PV_OPT_FLAG, &infer, NULL, "only inference"},
         {"no-split", PV_OPT_FLAG, &no_split, NULL, "leave out the table by op"},

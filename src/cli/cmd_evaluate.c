@@ -17,7 +17,7 @@ extern const struct pv_command pv_cmd_evaluate;
 
 struct args {
     struct pv_dev_args dev;
-    const char *pred, *ref, *data, *split, *out, *units, *empty, *metrics, *weights, *mirror, *lists;
+    const char *pred, *ref, *data, *split, *out, *units, *empty, *metrics, *weights, *mirror, *lists, *precision;
     struct pv_strs runs, compared;
     int64_t classes, largest, batch;
     int stride[3];
@@ -221,7 +221,8 @@ static bool score_run(const struct args *a)
     if (a->runs.n > PV_COUNT(m))
         ok = pv_fail(PV_FAULT_USAGE, "an ensemble holds at most %d runs", (int)PV_COUNT(m));
     for (size_t i = 0; ok && i < a->runs.n; i++)
-        ok = (m[num++] = pv_model_open(dev, a->runs.v[i], a->weights)) != NULL;
+        ok = (m[num++] = pv_model_open(dev, a->runs.v[i], a->weights)) != NULL &&
+             pv_model_set_precision(m[num - 1], a->precision);
     ok = ok && pv_models_agree(m, num);
     pv_dataset *ds = NULL;
     struct pv_eval_params ep;
@@ -338,6 +339,7 @@ static int run(int argc, char **argv)
         {"stride", PV_OPT_SHAPE, a.stride, "XxYxZ", "of the sliding window"},
         {"mirror", PV_OPT_STR, &a.mirror, "AXES", "average over mirrored inputs, such as xyz"},
         {"batch", PV_OPT_INT, &a.batch, "N", "windows at a time (default: the run's setting eval.batch)"},
+        {"precision", PV_OPT_STR, &a.precision, "fp32|mixed", "as in protovox train (default: the run's)"},
         {"largest", PV_OPT_INT, &a.largest, "N", "keep only the largest component (neighbourhood 6, 18, 26; 0: all)"},
         {"units", PV_OPT_STR, &a.units, "U", "voxel or mm"},
         {"empty", PV_OPT_STR, &a.empty, "C", "empty predictions count as medpy, strict or nan"},

@@ -16,7 +16,7 @@ extern const struct pv_command pv_cmd_predict;
 struct args {
     struct pv_dev_args dev;
     struct pv_strs runs, input;
-    const char *out, *weights, *mirror;
+    const char *out, *weights, *mirror, *precision;
     int64_t largest, batch;
     int stride[3];
     bool probabilities, quiet, again;
@@ -187,6 +187,7 @@ static int run(int argc, char **argv)
         {"largest", PV_OPT_INT, &a.largest, "N", "keep only the largest component (neighbourhood 6, 18, 26; 0: all)"},
         {"probabilities", PV_OPT_FLAG, &a.probabilities, NULL, "write class probabilities too: CASE_prob.nii.gz"},
         {"overwrite", PV_OPT_FLAG, &a.again, NULL, "predict again what is there; labels of other weights go"},
+        {"precision", PV_OPT_STR, &a.precision, "fp32|mixed", "as in protovox train (default: the run's)"},
         PV_DEVICE_OPTS(a.dev),
         {"quiet", PV_OPT_FLAG, &a.quiet, NULL, "no progress lines"},
         {0}};
@@ -207,7 +208,8 @@ static int run(int argc, char **argv)
          (pv_mkdirs(a.out) || pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", a.out, pv_os_error()));
     ok = ok && (dev = pv_open_device(&a.dev, NULL)) != NULL;
     for (size_t i = 0; ok && i < a.runs.n; i++)
-        ok = (m[num++] = pv_model_open(dev, a.runs.v[i], a.weights)) != NULL;
+        ok = (m[num++] = pv_model_open(dev, a.runs.v[i], a.weights)) != NULL &&
+             pv_model_set_precision(m[num - 1], a.precision);
     ok = ok && pv_models_agree(m, num) && each(&a, m, num, &files);
     for (int i = 0; i < num; i++)
         pv_model_free(&m[i]);

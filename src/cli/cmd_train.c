@@ -75,6 +75,7 @@ static int run(int argc, char **argv)
         {"seeds", PV_OPT_STR, &seeds, "1,2,3", "train with each into RUN/seed-N; mean and spread of the scores"},
         PV_DEVICE_OPTS(dev_args),
         {"tune", PV_OPT_STR, &ca.tune, "off|on|again", "measure which kernels are fastest; kept on disk (default off)"},
+        {"precision", PV_OPT_STR, &ca.precision, "fp32|mixed", "mixed: convolutions multiply halves (default fp32)"},
         {"lists", PV_OPT_STR, &ta.lists, "DIR", "folder of train.list, test.list (default: in the data set)"},
         {"config", PV_OPT_STR, &ca.file, "F.json", "settings that override the preset"},
         {"set", PV_OPT_LIST, &sets, "A.B=C", "one setting; may be repeated"},

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "net/net.h"
+#include "optim/loss_scale.h"
 #include "optim/optim.h"
 #include "optim/schedule.h"
 #include "tape/tape.h"
@@ -88,6 +89,7 @@ struct pv_run {
     pv_dev *dev;
     pv_tape *tape;
     struct pv_tune *tune;       /* measured choices of kernels ("tuning" of the configuration), NULL: defaults */
+    pv_tensor *loss_scale;      /* mixed precision: a registered state (optim/loss_scale.h), NULL: none; borrowed */
     pv_json *config;            /* borrowed: the resolved configuration */
     struct pv_net_config net;   /* of the configuration, for pv_run_add_net */
     bool inference;             /* no optimisers, no gradients */
@@ -134,7 +136,8 @@ double pv_run_lr(const struct pv_run *r);                          /* of the con
 /* Forward passes. Counts volume passes; `pass` numbers the pass within the step for random numbers. */
 bool pv_run_forward(struct pv_run *r, pv_net *n, pv_tensor *x, uint32_t pass, int flags, unsigned want,
                     struct pv_net_out *out);
-/* SGD on all trained networks of the run (or only `n`): walks back from `loss`, steps, clears gradients. */
+/* SGD on all trained networks of the run (or only `n`): walks back from `loss`, steps, clears gradients. In mixed
+ * precision gradients are scaled in between, by one number for the whole iteration. */
 void pv_run_backward(struct pv_run *r, pv_tensor *loss);
 void pv_run_step(struct pv_run *r, pv_net *n);
 void pv_run_ema(struct pv_run *r, pv_net *teacher, pv_net *student, double alpha);

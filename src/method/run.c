@@ -148,6 +148,19 @@ static void lay_out_stages(struct pv_run *r)
     r->stage_first[r->num_stages] = r->iters;
 }
 
+/* The loss scale of a new iteration; a checkpoint between two holds what the one before has left. */
+static void next_scale(struct pv_run *r)
+{
+    if (!r->loss_scale)
+        return;
+    pv_loss_scale_next(r->loss_scale, pv_json_num(pv_json_get(r->config, "precision"), "growth", 2000));
+    pv_tensor *scale = pv_loss_scale_seed(r->loss_scale), *skipped = pv_loss_scale_skipped(r->loss_scale);
+    pv_run_log(r, "scale", scale);
+    pv_run_log(r, "skipped", skipped);
+    pv_tensor_put(&scale);
+    pv_tensor_put(&skipped);
+}
+
 bool pv_run_begin_step(struct pv_run *r, int64_t iter)
 {
     int stage = 0;
@@ -160,6 +173,7 @@ bool pv_run_begin_step(struct pv_run *r, int64_t iter)
     r->stage_iters = r->stage_first[stage + 1] - r->stage_first[stage];
     r->tape->step = (uint64_t)iter;
     pv_tape_pass(r->tape, 0);
+    next_scale(r);
     if (enter && r->method->stage_begin && !r->method->stage_begin(r, stage))
         return false;
     r->resumed = false;
@@ -178,6 +192,18 @@ static void set_tuning(struct pv_run *r)
     r->tune = pv_tune_new(r->dev, r->inference ? PV_TUNE_OFF : mode);
     pv_tune_read(r->tune, j);
     r->tape->tune = r->tune;
+}
+
+/* Mixed precision; training with it scales the loss. */
+static bool set_precision(struct pv_run *r)
+{
+    const pv_json *j = pv_json_get(r->config, "precision");
+    r->tape->mixed = pv_streq(pv_json_str(j, "mode", "fp32"), "mixed");
+    if (!r->tape->mixed || r->inference)
+        return true;
+    r->loss_scale = pv_run_add_state(r, "loss_scale", LOSS_SCALE_SIZE, 0, PV_COMBINE_SAME);
+    pv_loss_scale_init(r->loss_scale, pv_json_num(j, "scale", 65536));
+    return r->loss_scale != NULL;
 }
 
 struct pv_run *pv_run_new(pv_dev *dev, pv_json *config, bool inference)
@@ -202,7 +228,7 @@ struct pv_run *pv_run_new(pv_dev *dev, pv_json *config, bool inference)
     set_tuning(r);
     r->state = pv_zalloc(m->state_size ? m->state_size : 1);
     lay_out_stages(r);
-    if (!check_options(r) || !m->init(r)) {
+    if (!check_options(r) || !set_precision(r) || !m->init(r)) {
         if (!pv_dev_failed(dev) && pv_fault_kind() == PV_FAULT_NONE)
             pv_fail(PV_FAULT_INTERNAL, "method %s could not be started", m->name);
         pv_run_free(&r);
@@ -308,13 +334,23 @@ bool pv_run_forward(struct pv_run *r, pv_net *n, pv_tensor *x, uint32_t pass, in
 
 void pv_run_backward(struct pv_run *r, pv_tensor *loss)
 {
-    if (loss)
-        pv_backward(r->tape, loss, NULL);
+    pv_tensor *seed = pv_loss_scale_seed(r->loss_scale);
+    if (loss && (seed || !r->loss_scale))
+        pv_backward(r->tape, loss, seed);
     else
         pv_tape_clear(r->tape);
+    pv_tensor_put(&seed);
 }
 
-struct step_args { struct pv_run_net *e; struct pv_sgd sgd; };
+struct step_args { struct pv_run_net *e; struct pv_sgd sgd; pv_tensor *inverse, *skip; struct pv_judge judge; };
+
+static void judge_run(void *user, size_t first, int n)
+{
+    struct step_args *a = user;
+    pv_tensor *g = pv_tensor_view(a->e->net->p->grad, first, n);
+    pv_judge_add(&a->judge, g);
+    pv_tensor_put(&g);
+}
 
 static void step_run(void *user, size_t first, int n)
 {
@@ -322,7 +358,7 @@ static void step_run(void *user, size_t first, int n)
     pv_params *p = a->e->net->p;
     pv_tensor *w = pv_tensor_view(p->flat, first, n), *g = pv_tensor_view(p->grad, first, n);
     pv_tensor *m = pv_tensor_view(a->e->momentum, first, n);
-    pv_sgd_step(w, g, m, &a->sgd, NULL, NULL);
+    pv_sgd_step(w, g, m, &a->sgd, a->inverse, a->skip);
     pv_tensor_put(&w);
     pv_tensor_put(&g);
     pv_tensor_put(&m);
@@ -335,11 +371,20 @@ void pv_run_step(struct pv_run *r, pv_net *net)
         struct pv_run_net *e = &r->nets[i];
         if (!e->momentum || (net && e->net != net))
             continue;
-        struct step_args a = {e, {.lr = (float)(pv_run_lr(r) * e->lr_scale),
+        struct step_args a = {.e = e, .sgd = {.lr = (float)(pv_run_lr(r) * e->lr_scale),
             .momentum = (float)pv_json_num(o, "momentum", 0.9),
             .weight_decay = (float)pv_json_num(o, "weight_decay", 1e-4),
             .nesterov = pv_json_flag(o, "nesterov", false), .first = e->first}};
+        if (r->loss_scale) {
+            pv_judge_begin(&a.judge, r->loss_scale, (int64_t)e->net->p->len, e->net->p->num);
+            pv_params_grad_runs(e->net->p, judge_run, &a);
+            pv_judge_end(&a.judge);
+            a.inverse = pv_loss_scale_inverse(r->loss_scale);
+            a.skip = pv_loss_scale_skip(r->loss_scale);
+        }
         pv_params_grad_runs(e->net->p, step_run, &a);
+        pv_tensor_put(&a.inverse);
+        pv_tensor_put(&a.skip);
         e->first = false;
         pv_params_zero_grad(e->net->p);
         pv_params_changed(e->net->p);

@@ -195,8 +195,8 @@ static int implementations(const pv_tape *t, const pv_tensor *fine, const pv_ten
 /* What a choice depends on: the op, its layer, the input's size. */
 static void name_case(char key[128], const char *label, const struct conv_desc *d, const pv_tensor *x, int out)
 {
-    snprintf(key, 128, "%s%s k%dx%dx%d/%d %dx%dx%dx%dx%d > %d", d->half ? "mixed " : "", label, d->k[0], d->k[1], d->k[2], d->stride, x->h.n,
-             x->h.c, x->h.s[0], x->h.s[1], x->h.s[2], out);
+    snprintf(key, 128, "%s%s k%dx%dx%d/%d %dx%dx%dx%dx%d > %d", d->half ? "mixed " : "", label, d->k[0],
+             d->k[1], d->k[2], d->stride, x->h.n, x->h.c, x->h.s[0], x->h.s[1], x->h.s[2], out);
 }
 
 /* Trial runs find the input as it was, and pack weights as every training step does. */

@@ -246,7 +246,8 @@ bool pv_config_check(const pv_json *c, const char *name)
         {"net.dropout", 0, 0.99}, {"net.dims", 2, 3}, {"optim.lr", 0, 1000}, {"optim.momentum", 0, 1},
         {"optim.weight_decay", 0, 10}, {"data.labeled", 0, 1e6}, {"eval.batch", 1, 256},
         {"data.slices", 1, PV_CROSS_MOST}, {"active.rounds", 0, 1000}, {"active.initial", 0, 1e6},
-        {"net.prototypes", 0, 64}, {"active.add", 0, 1e6}, {"active.warmup", 0, 1e9}, {"active.every", 1, 1e9}};
+        {"net.prototypes", 0, 64}, {"active.add", 0, 1e6}, {"active.warmup", 0, 1e9}, {"active.every", 1, 1e9},
+        {"precision.scale", 1, 4294967296.0}, {"precision.growth", 1, 1e6}};
     for (size_t i = 0; ok && i < PV_COUNT(ranges); i++)
         ok = in_range(c, ranges[i].key, ranges[i].lo, ranges[i].hi, name);
     static const char *const shapes[] = {"train.patch", "eval.stride"};
@@ -261,7 +262,8 @@ bool pv_config_check(const pv_json *c, const char *name)
         {"net.init", {"default", "kaiming", "kaiming_conv", "xavier_conv"}}, {"data.orient", {"file", "ras"}},
         {"eval.units", {"voxel", "mm"}}, {"eval.empty", {"medpy", "strict", "nan"}},
         {"data.annotation", {"dense", "cross", "sparse"}}, {"active.first", {"random", "list"}},
-        {"active.strategy", {"entropy", "random"}}, {"tuning.mode", {"off", "on", "again"}}};
+        {"active.strategy", {"entropy", "random"}}, {"tuning.mode", {"off", "on", "again"}},
+        {"precision.mode", {"fp32", "mixed"}}};
     for (size_t i = 0; ok && i < PV_COUNT(choices); i++) {
         const pv_json *j = pv_json_path(c, choices[i].key);
         const char *v = pv_json_string_value(j);
@@ -300,6 +302,10 @@ static bool apply_options(pv_json *c, const struct pv_config_args *a)
         pv_json_set_str(c, "init", a->init);
     if (a->net)
         pv_json_path_set(c, "net.name", a->net);
+    if (a->precision && !pv_json_get(c, "precision"))       /* of a run of an older version */
+        pv_json_set(c, "precision", pv_json_object());
+    if (a->precision)
+        pv_json_set_str(pv_json_get(c, "precision"), "mode", a->precision);
     if (a->tune) {
         char *text = pv_asprintf("\"%s\"", a->tune);       /* "on" is no JSON word, but stays what was typed */
         pv_json_path_set(c, "tuning.mode", text);

@@ -11,6 +11,7 @@ struct pv_config_args {
     const char *preset;             /* name or path of a .json; NULL: "auto" */
     const char *method, *net;       /* NULL: the preset's, "sup", "vnet" */
     const char *tune;               /* "off", "on", "again" (ops/tune.h); NULL: the preset's */
+    const char *precision;          /* "fp32", "mixed"; NULL: the preset's */
     const char *init;               /* weights to start from; NULL: none */
     const char *file;               /* --config; NULL: none */
     const pv_json *over;            /* settings like those of file, over them; NULL: none */

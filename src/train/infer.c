@@ -60,6 +60,15 @@ error:
     return NULL;
 }
 
+bool pv_model_set_precision(struct pv_model *m, const char *word)
+{
+    if (word && !pv_streq(word, "fp32") && !pv_streq(word, "mixed"))
+        return pv_fail(PV_FAULT_USAGE, "--precision is fp32 or mixed, not '%s'", word);
+    if (word)
+        m->run->tape->mixed = pv_streq(word, "mixed");
+    return true;
+}
+
 void pv_model_free(struct pv_model **mp)
 {
     struct pv_model *m = *mp;

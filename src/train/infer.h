@@ -17,6 +17,8 @@ struct pv_model {
 };
 /* which: "best", "final", "latest" (anything else is PV_FAULT_USAGE), or NULL for the first of these that exists. */
 struct pv_model *pv_model_open(pv_dev *dev, const char *folder, const char *which);
+/* "fp32", "mixed" (docs/precision.md), or NULL for what it was trained with. PV_FAULT_USAGE for another word. */
+bool pv_model_set_precision(struct pv_model *m, const char *word);
 void pv_model_free(struct pv_model **m);
 /* Whether they can form an ensemble: same channels, classes, dimensions, preparation and patch. PV_FAULT_USAGE. */
 bool pv_models_agree(struct pv_model *const *m, int num);
