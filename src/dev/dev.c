@@ -198,6 +198,11 @@ void pv_dev_close(pv_dev **devp)
 
 const struct pv_dev_info *pv_dev_get_info(const pv_dev *dev) { return &dev->info; }
 const struct pv_dev_opts *pv_dev_get_opts(const pv_dev *dev) { return &dev->opts; }
+bool pv_dev_matrix(const pv_dev *dev, struct pv_matrix *out)
+{
+    return dev->be->matrix && dev->be->matrix(dev, out);
+}
+
 bool pv_dev_failed(const pv_dev *dev) { return dev->failed; }
 bool pv_dev_out_of_memory(const pv_dev *dev) { return dev->oom; }
 

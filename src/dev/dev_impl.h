@@ -4,6 +4,7 @@
 #define DEV_IMPL_H
 
 #include "dev/dev.h"
+#include "dev/matrix.h"
 
 /* One driver allocation. */
 struct pv_mem {
@@ -63,6 +64,7 @@ struct pv_backend {
     void (*finish)(pv_dev *dev);
     void (*cache_save)(pv_dev *dev);
     void (*profile)(pv_dev *dev);               /* adds finished times with pv_prof_add */
+    bool (*matrix)(const pv_dev *dev, struct pv_matrix *out);       /* NULL: has no matrix units */
 };
 extern const struct pv_backend pv_backend_ocl, pv_backend_vk, pv_backend_ref;
 extern const struct pv_backend *const pv_backends[];    /* backends.c, NULL-terminated */

@@ -90,7 +90,8 @@ static void by_reference(const struct walk *k, pv_tensor *dst, bool accum)
 
 static enum conv_how how_of(const char *impl)
 {
-    return pv_streq(impl, "tile") ? CONV_TILE : pv_streq(impl, "gemm") ? CONV_GEMM : CONV_DIRECT;
+    return pv_streq(impl, "tile") ? CONV_TILE : pv_streq(impl, "gemm") ? CONV_GEMM
+           : pv_streq(impl, "coop") ? CONV_COOP : CONV_DIRECT;
 }
 
 static bool by_direct(const struct walk *k, pv_tensor *dst, bool accum, enum conv_how how)
@@ -119,11 +120,11 @@ static bool plain_walk_by(const char *impl, const struct walk *k, pv_tensor *dst
            : pv_streq(impl, "two") ? by_two(k, dst, accum) : by_direct(k, dst, accum, how_of(impl));
 }
 
-/* Mixed precision: the same kernels on rounded copies. Products of halves are exact in fp32. (Weights are rounded where
- * they are packed.) */
+/* Mixed precision: kernels for matrix units round by themselves; the others get rounded copies, and products of halves
+ * are exact in fp32. (Weights are rounded where they are packed.) */
 static bool walk_by(const char *impl, const struct walk *k, pv_tensor *dst, bool accum)
 {
-    if (!k->d->half)
+    if (!k->d->half || pv_streq(impl, "coop"))
         return plain_walk_by(impl, k, dst, accum);
     struct walk h = *k;
     h.src = pv_half_round(k->src);
@@ -136,13 +137,14 @@ static bool walk_by(const char *impl, const struct walk *k, pv_tensor *dst, bool
 
 /* ---- which implementation ---- */
 
-enum { MOST_IMPL = 3 };
+enum { MOST_IMPL = 4 };
 
 /* Names of what exists for a walk or (grads) a weight gradient, which one kernel serves, the default first. The last
  * resort, "direct", takes every shape. */
 static int simt_implementations(const pv_tape *t, const pv_tensor *fine, const pv_tensor *src, const pv_tensor *dst,
                                 const struct conv_desc *d, bool grads, const char *list[MOST_IMPL])
 {
+    bool can_coop = !grads && coop_kind(t->dev, d, dst == fine);
     bool can_gemm = !grads && gemm_kind(d, dst == fine), can_tile = grads || tile_kind(d);
     bool first = can_tile && (!can_gemm || tile_gains(src, dst));
     int n = 0;
@@ -151,10 +153,14 @@ static int simt_implementations(const pv_tape *t, const pv_tensor *fine, const p
             list[n++] = "tile";
         else if (can_gemm && pv_streq(t->force_impl, "gemm"))
             list[n++] = "gemm";
+        else if (can_coop && pv_streq(t->force_impl, "coop"))
+            list[n++] = "coop";
         list[n++] = "direct";
         return n;
     }
     bool gpu = pv_dev_get_info(t->dev)->type == PV_DEV_GPU;
+    if (gpu && can_coop)
+        list[n++] = "coop";
     if (!gpu)
         list[n++] = "direct";
     if (first)
@@ -165,6 +171,8 @@ static int simt_implementations(const pv_tape *t, const pv_tensor *fine, const p
         list[n++] = "tile";
     if (gpu)
         list[n++] = "direct";
+    if (!gpu && can_coop)
+        list[n++] = "coop";
     return n;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Launches of the tiled simt kernels: which of conv_tile and conv_gemm takes a walk, the split of long sums into slabs
- * that are added in order, and the weight gradients of conv_tile_wgrad. Choices depend on the shape alone. */
+ * that are added in order, the same products on matrix units, and the weight gradients of conv_tile_wgrad. Choices
+ * depend on the shape alone. */
+#include "dev/matrix.h"
 #include "ops/args/conv.h"
 #include "ops/args/conv_tile.h"
 #include "ops/conv.h"
@@ -9,12 +11,14 @@
 static const char *const spec_tile[] = {"NB", "WG", "TZ", NULL};
 static const char *const spec_wgrad[] = {"S", "KZ", "KG", "WG", NULL};
 static const char *const spec_gemm[] = {"NB", "S", "UP", NULL};
+static const char *const spec_coop[] = {"NB", "S", "UP", "M", "N", "K", "SUBGROUPS", NULL};
 
 static const struct pv_kernel k_tile[2] = {
     {"conv_tile", "conv_tile", "rrx", sizeof(struct a_tile), {128, 1, 1}, spec_tile},
     {"conv_tile", "conv_tile", "rrx", sizeof(struct a_tile), {256, 1, 1}, spec_tile},
 };
 static const struct pv_kernel k_gemm = {"conv_gemm", "conv_gemm", "rrx", sizeof(struct a_tile), {128, 1, 1}, spec_gemm};
+static const struct pv_kernel k_coop = {"conv_coop", "conv_coop", "rrx", sizeof(struct a_tile), {128, 1, 1}, spec_coop};
 static const struct pv_kernel k_gemm_sum = {"conv_gemm", "gemm_sum", "rrx", sizeof(struct a_tile), {64, 1, 1},
                                             spec_gemm};
 
@@ -31,6 +35,8 @@ bool pv_conv_has(const pv_dev *dev, const char *impl)
     enum pv_dev_class c = pv_dev_get_info(dev)->cls;
     if (pv_streq(impl, "direct"))
         return true;
+    if (pv_streq(impl, "coop"))
+        return pv_dev_matrix(dev, &(struct pv_matrix){0});
     return c == (pv_streq(impl, "tile") || pv_streq(impl, "gemm") ? PV_SIMT : PV_FAT);
 }
 
@@ -53,6 +59,11 @@ static int fill(int x, int y, int z, int tz)
 bool tile_kind(const struct conv_desc *d) { return d->dims == 3 && d->stride == 1 && d->k[2] == 3; }
 
 bool gemm_kind(const struct conv_desc *d, bool upward) { return d->stride == 1 || !upward || d->k[2] == 2; }
+
+bool coop_kind(const pv_dev *dev, const struct conv_desc *d, bool upward)
+{
+    return d->half && gemm_kind(d, upward) && pv_dev_matrix(dev, &(struct pv_matrix){0});
+}
 
 bool tile_gains(const pv_tensor *src, const pv_tensor *dst)
 {
@@ -82,7 +93,9 @@ static bool run_tile(pv_dev *dev, struct pv_launch *l, const struct a_conv *c)
     return true;
 }
 
-static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, int stride, bool upward)
+/* unit: NULL, or the matrix unit that multiplies. */
+static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, int stride, bool upward,
+                     const struct pv_matrix *unit)
 {
     struct a_tile a = tile_args(c), sum = a;
     int taps = a.kx * a.ky * a.kz;
@@ -92,19 +105,26 @@ static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, i
         a.z = pv_ceil_div(a.fz, 2);
     }
     int voxels = a.x * a.y * a.z, blocks = upward ? a.kb * taps : a.kb, steps = upward ? a.cb : a.cb * taps;
-    int nb = blocks >= 3 ? 4 : blocks, groups = pv_ceil_div(a.n * voxels, 256 / nb) * pv_ceil_div(blocks, nb);
+    int nb = blocks >= 3 ? 4 : blocks, rows = unit ? 64 : 256 / nb;
+    int groups = pv_ceil_div(a.n * voxels, rows) * pv_ceil_div(blocks, nb);
     int64_t most = (int64_t)(pv_dev_get_info(dev)->limits.max_binding / 64) / ((int64_t)a.n * a.kb * voxels);
     int slabs = pv_min(pv_ceil_div(ENOUGH, groups), steps / LEAST_STEPS);
     slabs = pv_min(slabs, most < MOST_SLABS ? (int)most : MOST_SLABS);
     slabs = !upward && slabs > 1 ? slabs : 1;
     a.per = pv_ceil_div(steps, slabs);
     slabs = pv_ceil_div(steps, a.per);
-    l->k = &k_gemm;
+    l->k = unit ? &k_coop : &k_gemm;
     l->args = &a;
     l->spec[0] = nb;
     l->spec[1] = upward ? 1 : stride;
     l->spec[2] = upward;
-    pv_groups(dev, l, (uint64_t)pv_ceil_div(a.n * voxels, 256 / nb));
+    if (unit) {
+        l->spec[3] = unit->m;
+        l->spec[4] = unit->n;
+        l->spec[5] = unit->k;
+        l->spec[6] = 128 / unit->subgroup;
+    }
+    pv_groups(dev, l, (uint64_t)pv_ceil_div(a.n * voxels, rows));
     l->groups[2] = (uint32_t)(slabs * pv_ceil_div(blocks, nb));
     if (slabs == 1) {
         pv_run(dev, l);
@@ -136,9 +156,11 @@ bool conv_tile_run(pv_dev *dev, struct pv_launch *l, const struct a_conv *a, con
 {
     if (d->how == CONV_TILE)
         return run_tile(dev, l, a);
-    if (d->how == CONV_GEMM)
-        run_gemm(dev, l, a, d->stride, upward);
-    return d->how == CONV_GEMM;
+    struct pv_matrix unit;
+    bool coop = d->how == CONV_COOP && pv_dev_matrix(dev, &unit);
+    if (d->how == CONV_GEMM || coop)
+        run_gemm(dev, l, a, d->stride, upward, coop ? &unit : NULL);
+    return d->how == CONV_GEMM || coop;
 }
 
 /* ---- weight gradients ---- */

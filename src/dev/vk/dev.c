@@ -139,13 +139,16 @@ static bool create_device(pv_dev *dev, struct vk_dev *d)
     for (uint32_t i = 0; i < have; i++)
         if (pv_streq(props[i].extensionName, "VK_KHR_portability_subset"))
             ext[num_ext++] = "VK_KHR_portability_subset";
+    void *features = vk_matrix_find(dev, props, have, ext, &num_ext);
     pv_free(props);
     float priority = 1;
     VkDeviceQueueCreateInfo q = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
         .queueFamilyIndex = d->family, .queueCount = 1, .pQueuePriorities = &priority};
-    VkDeviceCreateInfo ci = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .queueCreateInfoCount = 1,
-        .pQueueCreateInfos = &q, .enabledExtensionCount = num_ext, .ppEnabledExtensionNames = ext};
+    VkDeviceCreateInfo ci = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = features,
+        .queueCreateInfoCount = 1, .pQueueCreateInfos = &q, .enabledExtensionCount = num_ext,
+        .ppEnabledExtensionNames = ext};
     VkResult r = l->vkCreateDevice(d->phys, &ci, NULL, &d->dev);
+    pv_free(features);
     if (r != VK_SUCCESS)
         return pv_fail(PV_FAULT_DEVICE, "%s (%s): no Vulkan device: result %d", dev->info.id, dev->info.name,
                        (int)r);
@@ -202,5 +205,5 @@ const struct pv_backend pv_backend_vk = {
     .name = "vulkan", .list = vk_list, .open = vk_open, .close = vk_close, .alloc = vk_mem_alloc,
     .free = vk_mem_free, .write = vk_write, .read = vk_read, .fill = vk_fill, .copy = vk_copy,
     .read_begin = vk_read_begin, .read_ready = vk_read_ready, .read_end = vk_read_end, .run = vk_run,
-    .flush = vk_submit, .finish = vk_finish, .cache_save = vk_cache_save, .profile = vk_profile,
+    .flush = vk_submit, .finish = vk_finish, .cache_save = vk_cache_save, .profile = vk_profile, .matrix = vk_matrix,
 };

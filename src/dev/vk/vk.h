@@ -83,6 +83,7 @@ struct vk_dev {
     VkDeviceSize bind_align;
     double ns_per_tick;
     bool timestamps, sync;
+    struct pv_matrix matrix;            /* m 0: none */
     VkCommandPool cmd_pool;
     struct vk_batch batch[VK_BATCHES];
     int cur;
@@ -102,6 +103,11 @@ struct vk_dev {
 };
 
 bool vk_ok(pv_dev *dev, VkResult r, const char *call);      /* raises the sticky failure */
+
+/* matrix.c: looks for matrix units before the device is made; then appends to its extensions (at most three) and gives
+ * its features, pv_free them after. NULL: there are none, or this program cannot use them. */
+void *vk_matrix_find(pv_dev *dev, const VkExtensionProperties *all, uint32_t n, const char **ext, uint32_t *num_ext);
+bool vk_matrix(const pv_dev *dev, struct pv_matrix *out);
 
 /* mem.c */
 struct vk_block *vk_block_new(pv_dev *dev, VkDeviceSize bytes, VkMemoryPropertyFlags need,

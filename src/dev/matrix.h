@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Matrix units: what a device multiplies by itself, per sub-group. */
+#ifndef DEV_MATRIX_H
+#define DEV_MATRIX_H
+
+#include "dev/dev.h"
+
+/* Results m x n from halves m x k and k x n, summed in fp32, by a sub-group of `subgroup` work-items. */
+struct pv_matrix { int m, n, k, subgroup; };
+
+/* Whether the device has them and the program the kernels (Vulkan: VK_KHR_cooperative_matrix, shaders/conv_coop.comp,
+ * which needs a newer glslc than Debian 12's). Why not is said once under PV_DEBUG=ops, when the device is opened. The
+ * product m n k, of several, is the largest whose m divides 64 and whose n and k divide 16. */
+bool pv_dev_matrix(const pv_dev *dev, struct pv_matrix *out);
+
+#endif
