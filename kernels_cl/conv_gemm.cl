@@ -68,7 +68,7 @@ __kernel WG128 void conv_gemm(GC(float) src, GC(float) wt, G(float) dst, struct 
                 w[i] = LD4(w0 + wfrom[i]);
         }
         if (s > first && mine)
-            UNROLL for (int q = 0; q < 4; q++) {
+            NOUNROLL for (int q = 0; q < 4; q++) {
                 const float4 w0 = wl[q * 4 * COLS + col], w1 = wl[(q * 4 + 1) * COLS + col];
                 const float4 w2 = wl[(q * 4 + 2) * COLS + col], w3 = wl[(q * 4 + 3) * COLS + col];
                 UNROLL for (int v = 0; v < 8; v++) {

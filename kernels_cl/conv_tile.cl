@@ -7,6 +7,12 @@
 
 #ifdef PV_SIMT
 
+/* A hint for AMD's wavefronts of 32: 8 of them on a SIMD, 128 registers each, of which they would take up to 160. */
+#if defined(__AMDGCN__) && __AMDGCN_WAVEFRONT_SIZE == 32
+#define EIGHT_WAVES __attribute__((amdgpu_waves_per_eu(8)))
+#else
+#define EIGHT_WAVES
+#endif
 #define TX 4                            /* a work-item sums a column of TX voxels */
 #define TY (128 / TZ)
 #define HY (TY + 2)
@@ -17,7 +23,7 @@
  * src [n][cb][..][16], wt [kb]{[16 bias], [cb][27][16 c][16 k]}, dst [n][kb][..][16].
  * Groups: (tiles of z * tiles of y, tiles of x, n * kb / NB). A work-item sums 16 channels of TX voxels along x. Local
  * memory holds a quarter of a block: 4 channels of the tile's voxels and of the weights; 17 KiB + NB * 6.75 KiB. */
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) EIGHT_WAVES
 void conv_tile(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
 {
     __local float4 in[CELLS];           /* [x][y][z] of 4 channels */
@@ -47,18 +53,18 @@ void conv_tile(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int ky = 0; mine && ky < 3; ky++)
             NOUNROLL for (int kz = 0; kz < 3; kz++) {
-                float4 u[TX + 2];
-                UNROLL for (int i = 0; i < TX + 2; i++)
-                    u[i] = in[(i * HY + ly + ky) * HZ + lz + kz];
-                UNROLL for (int kx = 0; kx < 3; kx++) {
+                NOUNROLL for (int kx = 0; kx < 3; kx++) {
                     const int at = (b * 27 + kx * 9 + ky * 3 + kz) * 16;
+                    float4 u[TX];
+                    UNROLL for (int v = 0; v < TX; v++)
+                        u[v] = in[((kx + v) * HY + ly + ky) * HZ + lz + kz];
                     UNROLL for (int k = 0; k < 4; k++) {
                         const float4 v0 = wl[at + k], v1 = wl[at + 4 + k], v2 = wl[at + 8 + k], v3 = wl[at + 12 + k];
                         UNROLL for (int v = 0; v < TX; v++) {
-                            float4 t = fma((float4)(u[kx + v].x), v0, acc[v][k]);
-                            t = fma((float4)(u[kx + v].y), v1, t);
-                            t = fma((float4)(u[kx + v].z), v2, t);
-                            acc[v][k] = fma((float4)(u[kx + v].w), v3, t);
+                            float4 t = fma((float4)(u[v].x), v0, acc[v][k]);
+                            t = fma((float4)(u[v].y), v1, t);
+                            t = fma((float4)(u[v].z), v2, t);
+                            acc[v][k] = fma((float4)(u[v].w), v3, t);
                         }
                     }
                 }

@@ -67,7 +67,7 @@ void main()
                 w[i] = wt[w0 + wfrom[i]];
         }
         if (s > first && mine)
-            [[unroll]] for (int q = 0; q < 4; q++) {
+            [[dont_unroll]] for (int q = 0; q < 4; q++) {
                 vec4 w0 = wl[q * 4 * COLS + col], w1 = wl[(q * 4 + 1) * COLS + col];
                 vec4 w2 = wl[(q * 4 + 2) * COLS + col], w3 = wl[(q * 4 + 3) * COLS + col];
                 [[unroll]] for (int v = 0; v < 8; v++) {

@@ -48,15 +48,15 @@ void main()
         barrier();
         for (int ky = 0; mine && ky < 3; ky++)
             [[dont_unroll]] for (int kz = 0; kz < 3; kz++) {
-                vec4 u[6];
-                [[unroll]] for (int i = 0; i < 6; i++)
-                    u[i] = halo[(i * HY + ly + ky) * HZ + lz + kz];
-                [[unroll]] for (int kx = 0; kx < 3; kx++) {
+                [[dont_unroll]] for (int kx = 0; kx < 3; kx++) {
                     int at = (b * 27 + kx * 9 + ky * 3 + kz) * 16;
+                    vec4 u[4];
+                    [[unroll]] for (int v = 0; v < 4; v++)
+                        u[v] = halo[((kx + v) * HY + ly + ky) * HZ + lz + kz];
                     [[unroll]] for (int k = 0; k < 4; k++) {
                         vec4 v0 = wl[at + k], v1 = wl[at + 4 + k], v2 = wl[at + 8 + k], v3 = wl[at + 12 + k];
                         [[unroll]] for (int v = 0; v < 4; v++) {
-                            vec4 f = u[kx + v];
+                            vec4 f = u[v];
                             acc[v][k] = fma(vec4(f.w), v3, fma(vec4(f.z), v2, fma(vec4(f.y), v1, fma(vec4(f.x), v0,
                                             acc[v][k]))));
                         }
