@@ -43,15 +43,15 @@ void conv_tile(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
         GC(float) s = src + q / 4 * a.sb + q % 4 * 4;
         GC(float) w = wt + a.w0 + kb * a.wb + q / 4 * 27 * 256 + q % 4 * 64;
         barrier(CLK_LOCAL_MEM_FENCE);
-        for (int i = l; i < CELLS; i += WG) {
+        NOUNROLL for (int i = l; i < CELLS; i += WG) {
             const int hx = i / (HY * HZ), hy = i / HZ % HY, hz = i % HZ;
             const bool stored = x0 + hx < a.x + 2 && y0 + hy < a.y + 2 && z0 + hz < a.z + 2;
             in[i] = stored ? LD4(s + hx * a.sp + hy * a.sr + hz * 16) : (float4)(0.0f);
         }
-        for (int i = l; i < NB * 27 * 16; i += WG)
+        NOUNROLL for (int i = l; i < NB * 27 * 16; i += WG)
             wl[i] = LD4(w + i / (27 * 16) * a.wb + i / 16 % 27 * 256 + i % 16 * 4);
         barrier(CLK_LOCAL_MEM_FENCE);
-        for (int ky = 0; mine && ky < 3; ky++)
+        NOUNROLL for (int ky = 0; mine && ky < 3; ky++)
             NOUNROLL for (int kz = 0; kz < 3; kz++) {
                 NOUNROLL for (int kx = 0; kx < 3; kx++) {
                     const int at = (b * 27 + kx * 9 + ky * 3 + kz) * 16;
