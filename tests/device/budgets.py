@@ -294,8 +294,8 @@ def tables(chips, step, budgets, results):
             simd = isinstance(chips[chip], Intel)
             cells.append(f'{"SIMD " if simd else ""}{f[0]}{"" if simd else ", " + str(f[2])}, '
                          f'{"spills " + str(f[1]) + ", " if f[1] else ""}{use} %' if f else '-')
-        out.append(f'| {(entry + " " + constants).strip()} | {b[0]:.0f}, {b[1]:.0f}, {b[2]:.0f}, {b[3]:.0f} | ' + ' | '.join(cells) +
-                   ' |')
+        limits = ', '.join(f'{v:.0f}' for v in b[:4])
+        out.append(f'| {(entry + " " + constants).strip()} | {limits} | ' + ' | '.join(cells) + ' |')
     out += ['', '| kernel | launches | GFLOP | MB | FLOP/byte | ' + ' | '.join(g[0] for g in GPUS) + ' |',
             '|' + '---|' * (5 + len(GPUS))]
     total = [0.0] * len(GPUS)
