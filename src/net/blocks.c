@@ -11,10 +11,16 @@ static const char *const up_name[4] = {"block_five_up", "block_six_up", "block_s
 pv_tensor *net_unit_call(pv_net *n, pv_tape *t, const struct net_unit *u, pv_tensor *x, int flags,
                          const struct pv_norm_extra *e)
 {
-    pv_tensor *y = pv_conv_call(t, n->p, &u->conv, x);
-    pv_tensor *z = pv_norm_call(t, n->p, &u->norm, y, flags & PV_NET_TRAIN, e);
-    pv_tensor_put(&y);
-    return z;
+    pv_tensor *y = pv_tensor_ref(x);
+    net_unit_chain(n, t, u, &y, flags, e);
+    return y;
+}
+
+void net_unit_chain(pv_net *n, pv_tape *t, const struct net_unit *u, pv_tensor **x, int flags,
+                    const struct pv_norm_extra *e)
+{
+    pv_chain(x, pv_conv_call(t, n->p, &u->conv, *x));
+    pv_chain(x, pv_norm_call(t, n->p, &u->norm, *x, flags & PV_NET_TRAIN, e));
 }
 
 void net_units_declare(pv_net *n, struct net_unit *u, const char *name, int num, int ci, int co)
@@ -73,7 +79,7 @@ bool net_vdecoder_forward(pv_net *n, pv_tape *t, const struct net_vdecoder *d, p
 {
     for (int i = 0; i < 4; i++) {
         struct pv_norm_extra e = {.skip = skip[3 - i]};
-        pv_chain(&x, net_unit_call(n, t, &d->up[i], x, flags, &e));
+        net_unit_chain(n, t, &d->up[i], &x, flags, &e);
         pv_tensor_put(&skip[3 - i]);
         net_feature(out, want, PV_FEAT_UP1 + i, x);
         if (i < 3 && n->c.heads)
@@ -82,7 +88,7 @@ bool net_vdecoder_forward(pv_net *n, pv_tape *t, const struct net_vdecoder *d, p
             struct pv_norm_extra b = {0};
             if (i == 3)
                 net_dropout(n, &b, PV_DROP_CHANNEL, 1, flags);
-            pv_chain(&x, net_unit_call(n, t, &d->block[i][j], x, flags, &b));
+            net_unit_chain(n, t, &d->block[i][j], &x, flags, &b);
         }
         net_feature(out, want, PV_FEAT_DEC1 + i, x);
     }

@@ -9,6 +9,9 @@
 struct net_unit { struct pv_conv_layer conv; struct pv_norm_layer norm; };
 pv_tensor *net_unit_call(pv_net *n, pv_tape *t, const struct net_unit *u, pv_tensor *x, int flags,
                          const struct pv_norm_extra *e);
+/* *x becomes the result; what *x was is given up as soon as it was read. */
+void net_unit_chain(pv_net *n, pv_tape *t, const struct net_unit *u, pv_tensor **x, int flags,
+                    const struct pv_norm_extra *e);
 /* `num` convolutions 3^3 with bias and batch norm, "NAME.conv.0", "NAME.conv.1", "NAME.conv.3", ... */
 void net_units_declare(pv_net *n, struct net_unit *u, const char *name, int num, int ci, int co);
 

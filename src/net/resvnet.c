@@ -60,7 +60,7 @@ static pv_tensor *basic(pv_net *n, pv_tape *t, const struct basic *b, pv_tensor 
     struct pv_norm_extra e = {.residual = shortcut};
     if (!shortcut)
         pv_tensor_put(&y);
-    pv_chain(&y, net_unit_call(n, t, &b->two, y, flags, &e));
+    net_unit_chain(n, t, &b->two, &y, flags, &e);
     pv_tensor_put(&shortcut);
     return y;
 }

@@ -57,7 +57,7 @@ static pv_tensor *pair(pv_net *n, pv_tape *t, const struct net_unit u[2], pv_ten
         struct pv_norm_extra e = {.slope = SLOPE};
         if (share > 0 && i == 0)
             net_dropout(n, &e, PV_DROP_ELEMENT, share, flags);
-        pv_chain(&x, net_unit_call(n, t, &u[i], x, flags, &e));
+        net_unit_chain(n, t, &u[i], &x, flags, &e);
     }
     return x;
 }

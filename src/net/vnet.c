@@ -44,11 +44,12 @@ static bool forward(pv_net *n, pv_tape *t, pv_tensor *image, int flags, unsigned
             struct pv_norm_extra e = {0};
             if (b == 4 && i == block_convs[b] - 1)
                 net_dropout(n, &e, PV_DROP_CHANNEL, 1, flags);
-            pv_chain(&x, net_unit_call(n, t, &l->block[b][i], x, flags, &e));
+            net_unit_chain(n, t, &l->block[b][i], &x, flags, &e);
         }
         if (b < 4) {
             skip[b] = x;
             x = net_unit_call(n, t, &l->down[b], x, flags, NULL);
+            pv_tensor_forget(skip[b]);      /* made again inside the sum that reads it */
         }
     }
     return net_vdecoder_forward(n, t, &l->decoder, x, skip, flags, net_crln_wants(n, want), out) &&

@@ -239,6 +239,8 @@ static void walk(const struct walk *k)
     bool done = walk_by(pick, k, k->dst, k->accum);
     for (int i = 0; i < n && !done; i++)
         done = !pv_streq(list[i], pick) && walk_by(list[i], k, k->dst, k->accum);
+    if (k->t->recording && k->w->needs_grad)    /* changes with every step, and most methods read it once in one */
+        pv_tensor_drop_packed(k->w, false);
 }
 
 /* ---- weight gradients ---- */
@@ -368,13 +370,16 @@ static void conv_backward(pv_tape *t, struct pv_node *n)
     struct conv_desc d = *(struct conv_desc *)n->aux;
     pv_tensor *x = n->in[0], *w = n->in[1], *dy = pv_out_grad(n, 0);
     bool accum;
-    pv_tensor *dx = pv_grad_slot(t, x, &accum);
-    walk(&(struct walk){t, d.up ? "conv_up bwd data" : "conv bwd data", &d, dy, w, NULL, dx, !d.up, dx && accum,
-                        PACK_DGRAD});
-    if (d.up)
+    pv_tensor_drop_unread(n->out[0]);
+    if (d.up)           /* first, so that an input made again for it is gone before the data gradient is made */
         weight_grads(t, "conv_up bwd weight", n, dy, x, dy, &d);
     else
         weight_grads(t, "conv bwd weight", n, x, dy, dy, &d);
+    pv_tensor *dx = pv_grad_slot(t, x, &accum);
+    walk(&(struct walk){t, d.up ? "conv_up bwd data" : "conv bwd data", &d, dy, w, NULL, dx, !d.up, dx && accum,
+                        PACK_DGRAD});
+    if (w->saved == 1)  /* no other layer with this weight is left */
+        pv_tensor_drop_packed(w, true);
 }
 
 static void record(pv_tape *t, const char *op, void (*back)(pv_tape *, struct pv_node *), pv_tensor *x,
@@ -391,6 +396,7 @@ static void stem_backward(pv_tape *t, struct pv_node *n)
 {
     struct conv_desc d = *(struct conv_desc *)n->aux;
     pv_tensor *x = n->in[0], *dy = pv_out_grad(n, 0);
+    pv_tensor_drop_unread(n->out[0]);
     if (pv_is_ref(x)) {
         weight_grads(t, "stem bwd weight", n, x, dy, dy, &d);
         return;
@@ -483,6 +489,7 @@ static void head_backward(pv_tape *t, struct pv_node *n)
 {
     pv_tensor *x = n->in[0], *w = n->in[1], *dy = pv_out_grad(n, 0);
     struct conv_desc d = *(struct conv_desc *)n->aux;
+    pv_tensor_drop_unread(n->out[0]);
     if (pv_is_ref(x)) {
         bool accum;
         pv_tensor *dx = pv_grad_slot(t, x, &accum);

@@ -106,8 +106,11 @@ pv_tensor *conv_packed(pv_tensor *w, pv_tensor *b, const struct conv_desc *d, en
     const int key = (int)kind + (d->half ? PACK_HALF : 0);
     while (p && p->kind != key)
         p = p->next;
-    if (p && w->version && p->version == *w->version)
+    bool same = p && w->version && p->version == *w->version;
+    if (same && p->data)
         return p->data;
+    if (same)
+        p->many = true;
     if (!p) {
         p = pv_new(struct pv_packed);
         p->kind = key;

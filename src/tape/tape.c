@@ -137,8 +137,17 @@ bool pv_grad_is_own(const struct pv_node *n, int i)
     return n->out[i]->grad && n->out[i]->grad->refs == 1;
 }
 
+/* Weights packed for the forward passes are not needed on the way back. */
+static void drop_packed(pv_tape *t)
+{
+    for (struct pv_node *n = t->last; n; n = n->prev)
+        for (int i = 0; i < n->num_in; i++)
+            pv_tensor_drop_packed(n->in[i], true);
+}
+
 static void walk(pv_tape *t)
 {
+    drop_packed(t);
     while (t->last) {
         struct pv_node *n = t->last;
         bool wanted = false;

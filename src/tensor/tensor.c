@@ -151,6 +151,13 @@ static void give_up(pv_tensor *t)
         pv_buf_put(&t->buf);
 }
 
+void pv_tensor_drop_packed(pv_tensor *t, bool all)
+{
+    for (struct pv_packed *p = t ? t->packed : NULL; p; p = p->next)
+        if (all || !p->many)
+            pv_tensor_put(&p->data);
+}
+
 static void destroy(pv_tensor *t)
 {
     if (t->remake) {
@@ -231,6 +238,12 @@ void pv_tensor_unpin(pv_tensor *t)
 void pv_tensor_forget(pv_tensor *t)
 {
     if (t && t->remake && t->buf && t->pins == 0)
+        pv_buf_put(&t->buf);
+}
+
+void pv_tensor_drop_unread(pv_tensor *t)
+{
+    if (t->refs == 1 && t->saved == 1 && t->pins == 0)
         pv_buf_put(&t->buf);
 }
 

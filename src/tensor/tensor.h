@@ -60,7 +60,8 @@ struct pv_remake {
  * along each axis, fewer at the ends) [n][blocks][units in order x, y, z][mean, sum of squared deviations][16]. */
 struct pv_stats { pv_tensor *part; int unit[3]; };
 
-struct pv_packed { int kind; uint64_t version; pv_tensor *data; struct pv_packed *next; };
+/* data: NULL while given up. many: was asked for again after it had been given up. */
+struct pv_packed { int kind; bool many; uint64_t version; pv_tensor *data; struct pv_packed *next; };
 
 struct pv_tensor {
     struct pv_shape h;
@@ -103,6 +104,10 @@ void pv_tensor_unsave(pv_tensor **t);
 bool pv_tensor_pin(pv_tensor *t);                       /* memory is there until unpin; false: device failed */
 void pv_tensor_unpin(pv_tensor *t);
 void pv_tensor_forget(pv_tensor *t);                    /* gives memory up that can be made again; NULL safe */
+/* Gives up packed copies (all, or those that were used once so far); they are made again when asked for. NULL safe. */
+void pv_tensor_drop_packed(pv_tensor *t, bool all);
+/* Gives the memory of a map up for good if the node that made it is all that holds it and does not read it. */
+void pv_tensor_drop_unread(pv_tensor *t);
 /* Takes over the reference `part`. */
 void pv_tensor_set_stats(pv_tensor *t, pv_tensor *part, const int unit[3]);
 /* Takes over `r` (made with pv_new; its inputs are references the remake owns). */
