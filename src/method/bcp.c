@@ -39,10 +39,9 @@ static void step(struct pv_run *r, const struct pv_patches *b)
     pv_run_log(r, "loss", loss);
     pv_run_log(r, "loss_l", l[0]);
     pv_run_log(r, "loss_u", l[1]);
-    pv_run_backward(r, loss);
+    pv_run_backward_end(r, &k, loss);
     pv_run_step(r, c->student);
     cp_teach(r, c);
-    pv_scope_end(&k);
 }
 
 static pv_tensor *predict(struct pv_run *r, pv_tensor *image)

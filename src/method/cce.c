@@ -170,9 +170,8 @@ static void step(struct pv_run *r, const struct pv_patches *b)
     pv_tensor *loss = pv_keep(&k, pv_scalar_sum(r->tape, q.n, q.l, q.w, NULL));
     pv_run_log(r, "loss", loss);
     dual_end(&s->d);
-    pv_run_backward(r, loss);
+    pv_run_backward_end(r, &k, loss);
     pv_run_step(r, NULL);
-    pv_scope_end(&k);
 }
 
 static pv_tensor *predict(struct pv_run *r, pv_tensor *image)

@@ -186,9 +186,8 @@ void cp_pretrain_step(struct pv_run *r, struct cp *c, const struct pv_patches *b
     pv_run_log(r, "loss", loss);
     pv_run_log(r, "loss_pretrain", loss);
     pv_net_out_free(&o);
-    pv_run_backward(r, loss);
+    pv_run_backward_end(r, &k, loss);
     pv_run_step(r, c->student);
-    pv_scope_end(&k);
 }
 
 /* The teacher's view of unlabelled images, in training mode: pseudo labels and its largest probability. */

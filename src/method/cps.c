@@ -55,9 +55,8 @@ static void step(struct pv_run *r, const struct pv_patches *b)
     pv_tensor *loss = pv_keep(&k, pv_scalar_sum(r->tape, n, l, w, NULL));
     pv_run_log(r, "loss", loss);
     dual_end(d);
-    pv_run_backward(r, loss);
+    pv_run_backward_end(r, &k, loss);
     pv_run_step(r, NULL);
-    pv_scope_end(&k);
 }
 
 static pv_tensor *predict(struct pv_run *r, pv_tensor *image)

@@ -123,6 +123,7 @@ bool pv_run_begin_step(struct pv_run *r, int64_t iter);
 void pv_run_batch_size(const struct pv_run *r, int stage, int *labeled, int *unlabeled);
 
 /* ---- for methods ---- */
+struct pv_scope { pv_tensor **t; int n, room; };      /* pv_keep */
 /* A network of the run's configuration under `name` (also the label of its initialisation); trained ones get
  * gradients and SGD. `change` (may be NULL) edits the configuration first. NULL after a fault. */
 pv_net *pv_run_add_net(struct pv_run *r, const char *name, bool trained, void (*change)(struct pv_net_config *c));
@@ -139,6 +140,8 @@ bool pv_run_forward(struct pv_run *r, pv_net *n, pv_tensor *x, uint32_t pass, in
 /* SGD on all trained networks of the run (or only `n`): walks back from `loss`, steps, clears gradients. In mixed
  * precision gradients are scaled in between, by one number for the whole iteration. */
 void pv_run_backward(struct pv_run *r, pv_tensor *loss);
+/* The same, ending the scope before the walk: what only it held (`loss` may be part of it) makes room for gradients. */
+void pv_run_backward_end(struct pv_run *r, struct pv_scope *s, pv_tensor *loss);
 void pv_run_step(struct pv_run *r, pv_net *n);
 void pv_run_ema(struct pv_run *r, pv_net *teacher, pv_net *student, double alpha);
 /* Logs a device scalar; it is read some steps later. The host variant takes a value. Names are columns of
@@ -159,8 +162,7 @@ void pv_run_betas(struct pv_run *r, const char *name, int n, double a, double b,
 /* n whole numbers in [0, below[i]), likewise. */
 void pv_run_below(struct pv_run *r, const char *name, int n, const int *below, int *v);
 
-/* References released together at the end of a step: x = pv_keep(&s, op(...)). */
-struct pv_scope { pv_tensor **t; int n, room; };
+/* References released together: x = pv_keep(&s, op(...)). */
 pv_tensor *pv_keep(struct pv_scope *s, pv_tensor *t);
 void pv_scope_end(struct pv_scope *s);
 

@@ -121,12 +121,11 @@ void model_end(struct pv_run *r, struct pv_scope *s, const struct model *m, stru
     pv_tensor *loss = pv_keep(s, pv_scalar_sum(r->tape, n, l, w, NULL));
     pv_run_log(r, "loss", loss);
     model_forget(p);
-    pv_run_backward(r, loss);
+    pv_run_backward_end(r, s, loss);
     if (m->teacher)
         model_move(r, m);
     else
         pv_run_step(r, m->student);
-    pv_scope_end(s);
 }
 
 pv_tensor *model_predict(struct pv_run *r, pv_tensor *image)

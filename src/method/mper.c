@@ -258,10 +258,9 @@ static void step(struct pv_run *r, const struct pv_patches *b)
     pv_tensor *loss = n ? pv_keep(&k, pv_scalar_sum(r->tape, n, l, w, NULL)) : NULL;
     pv_run_log(r, "loss", loss);
     pv_run_log_value(r, "lambda", lambda);
-    pv_run_backward(r, loss);
+    pv_run_backward_end(r, &k, loss);
     pv_run_step(r, c->student);
     cp_teach(r, c);
-    pv_scope_end(&k);
 }
 
 static pv_tensor *predict(struct pv_run *r, pv_tensor *image)

@@ -31,8 +31,8 @@ static void step(struct pv_run *r, const struct pv_patches *b)
     pv_run_log(r, "loss_sup", sup);
     pv_run_log(r, "loss_consistency", cons);
     model_forget(&p);
-    model_step(r, m, loss);
-    pv_scope_end(&k);
+    pv_run_backward_end(r, &k, loss);
+    model_move(r, m);
 }
 
 const struct pv_method pv_method_mt = {

@@ -342,6 +342,14 @@ void pv_run_backward(struct pv_run *r, pv_tensor *loss)
     pv_tensor_put(&seed);
 }
 
+void pv_run_backward_end(struct pv_run *r, struct pv_scope *s, pv_tensor *loss)
+{
+    pv_tensor *kept = pv_tensor_ref(loss);
+    pv_scope_end(s);
+    pv_run_backward(r, kept);
+    pv_tensor_put(&kept);
+}
+
 struct step_args { struct pv_run_net *e; struct pv_sgd sgd; pv_tensor *inverse, *skip; struct pv_judge judge; };
 
 static void judge_run(void *user, size_t first, int n)

@@ -24,9 +24,8 @@ static void step(struct pv_run *r, const struct pv_patches *b)
     pv_run_log(r, "loss_ce", ce);
     pv_run_log(r, "loss_dice", dice);
     pv_net_out_free(&o);
-    pv_run_backward(r, loss);
+    pv_run_backward_end(r, &k, loss);
     pv_run_step(r, NULL);
-    pv_scope_end(&k);
 }
 
 static pv_tensor *predict(struct pv_run *r, pv_tensor *image)
