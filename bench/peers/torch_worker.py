@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A PyTorch V-Net that waits for work: one line of JSON per answer. Driven by step.py, one process per PyTorch.
 
-    python3 torch_worker.py --patch 112x112x80 --batch 1 [--device cpu|cuda] [--channels-last] [--amp] [--tf32]
+    python3 torch_worker.py --patch 112x112x80 --batch 1 [--device cpu|cuda|meta] [--channels-last] [--amp] [--tf32]
+                            [--dropout]
 
 Reads commands from stdin: "train" (one step: forward, cross-entropy + Dice, backward, SGD with momentum), "infer" (one
 forward pass in evaluation mode and softmax), "about", "saved" (bytes that autograd keeps), "peak" (bytes of a step),
-"quit". The network is the one of tests/golden/torchnets.py; its dropout layers are left out and its ReLUs work in
-place, both in PyTorch's favour.
+"quit". The network is the one of tests/golden/torchnets.py; its ReLUs work in place, and its dropout layers are left
+out, both in PyTorch's favour. On the device meta (shapes without numbers) only "saved" means something. With
+--dropout the V-Net has its channel dropout behind the fifth and the ninth block.
 """
 import argparse
 import json
@@ -37,6 +39,12 @@ def libraries():
     return sorted(names)
 
 
+def storage(t):
+    """(identity, bytes) of what holds the elements; tensors without memory (device meta) have one too."""
+    s = t.untyped_storage() if hasattr(t, 'untyped_storage') else t.storage()
+    return s._cdata, s.nbytes()
+
+
 class Worker:
     def __init__(self, a):
         self.a = a
@@ -52,6 +60,9 @@ class Worker:
         for m in self.net.modules():
             if isinstance(m, torch.nn.ReLU):
                 m.inplace = True
+        if a.dropout:
+            for block in (self.net.block_five, self.net.block_nine):
+                block.register_forward_hook(lambda m, x, y: F.dropout3d(y, 0.5, m.training))
         self.image = torch.randn((a.batch, 1) + size)
         self.label = torch.randint(0, a.classes, (a.batch,) + size)
         if a.channels_last:
@@ -77,7 +88,7 @@ class Worker:
         return 0.5 * (ce + dice / (self.a.classes - 1))
 
     def forward(self):
-        with torch.autocast(self.device.type, enabled=self.a.amp):
+        with torch.autocast('cuda' if self.device.type == 'cuda' else 'cpu', enabled=self.a.amp):
             return self.net(self.image).logits
 
     def train(self):
@@ -106,27 +117,35 @@ class Worker:
         return {'ms': (time.perf_counter() - t0) * 1e3}
 
     def saved(self):
-        """Bytes of the distinct storages that one training step keeps for backward, plus parameters, gradients,
-        momentum and buffers."""
-        seen = {}
+        """Bytes of what one training step keeps, by part, every storage counted once: parameters, gradients, momentum,
+        buffers, input, label, output (logits), and what else autograd saves for the backward pass. Views, and results
+        that replace their input, share a storage. Transient memory (of libraries, of the backward pass) is left out."""
+        seen = {}               # the hook's results keep the storages, so that no identity is used twice
 
         def pack(t):
-            s = t.untyped_storage() if hasattr(t, 'untyped_storage') else t.storage()
-            seen[s.data_ptr()] = s.nbytes() if hasattr(s, 'nbytes') else len(s) * t.element_size()
+            seen.update([storage(t)])
             return t
 
         self.net.train()
-        params = sum(p.numel() * p.element_size() for p in self.net.parameters())
-        buffers = sum(b.numel() * b.element_size() for b in self.net.buffers())
-        own = {(p.untyped_storage() if hasattr(p, 'untyped_storage') else p.storage()).data_ptr()
-               for p in self.net.parameters()}
+        self.optim.zero_grad(set_to_none=True)
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-            loss = self.loss(self.forward().float())
-        activations = sum(n for p, n in seen.items() if p not in own)
-        del loss
-        return {'saved_bytes': activations, 'parameter_bytes': params, 'gradient_bytes': params,
-                'momentum_bytes': params, 'buffer_bytes': buffers,
-                'total_bytes': activations + 3 * params + buffers}
+            logits = self.forward().float()
+            loss = self.loss(logits)
+        params = list(self.net.parameters())
+        parts = {'input': [self.image], 'label': [self.label], 'output': [logits], 'parameters': params,
+                 'buffers': list(self.net.buffers())}
+        for own in parts.values():
+            for t in own:
+                seen.pop(storage(t)[0], None)
+        out = {'saved_bytes': sum(seen.values()), 'saved_storages': len(seen)}
+        loss.backward()
+        self.optim.step()
+        parts['gradients'] = [p.grad for p in params if p.grad is not None]
+        parts['momentum'] = [self.optim.state[p]['momentum_buffer'] for p in params if p in self.optim.state]
+        for name, own in parts.items():
+            out[name + '_bytes'] = sum(dict(map(storage, own)).values())
+        out['total_bytes'] = sum(v for k, v in out.items() if k.endswith('_bytes'))
+        return out
 
     def peak(self):
         """Bytes of a training step: what the allocator of CUDA counted since the start, else what is kept (saved)."""
@@ -153,6 +172,7 @@ def main():
     p.add_argument('--channels-last', action='store_true')
     p.add_argument('--amp', action='store_true')
     p.add_argument('--tf32', action='store_true')
+    p.add_argument('--dropout', action='store_true')
     w = Worker(p.parse_args())
     for line in sys.stdin:
         command = line.strip()
