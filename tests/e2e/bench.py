@@ -68,13 +68,13 @@ def ops_are_measured():
 
 
 def steps_are_measured():
-    args = ['bench', 'step', '--device', DEVICE, '--patch', '16x16x16', '--set', 'net.filters=4', '--reps', 2]
+    args = ['bench', 'step', '--device', DEVICE, '--patch', '32x32x32', '--set', 'net.filters=4', '--reps', 2]
     run(*args, '--out', 's.json', says=['training step', 'inference', 'launches'])
     s = load('s.json')
     check_times(s['train'])
     check_times(s['infer'])
     assert s['train']['peak_bytes'] > s['infer']['peak_bytes'] > 0, s
-    peers = {'kind': 'peers step', 'net': 'vnet', 'patch': '16x16x16', 'filters': 4, 'batch': 1, 'sides': [
+    peers = {'kind': 'peers step', 'net': 'vnet', 'patch': '32x32x32', 'filters': 4, 'batch': 1, 'sides': [
         {'name': 'torch', 'about': {'torch': '2', 'device': 'cpu'}, 'train_ms': [3, 1, 2, 4], 'infer_ms': [1, 1],
          'peak_bytes': 2 * s['train']['peak_bytes']}]}
     run('bench', 'compare', 's.json', save('p.json', peers), '--out', 'c.json', says=['torch', 'MiB', '2.00x'])
@@ -83,6 +83,29 @@ def steps_are_measured():
     assert (train['lo'], train['mid'], train['hi']) == (1.75, 2.5, 3.25), train
     assert math.isclose(train['ratio']['mid'], 2.5 / s['train']['ms_median'], rel_tol=1e-9), rows[0]
     assert math.isclose(train['ratio']['lo'], 1.75 / s['train']['ms_q3'], rel_tol=1e-9), rows[0]
+
+
+def growth_is_measured():
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'bench', 'scale.py')
+    text = subprocess.run([sys.executable, script, '--protovox', PROGRAM, '--device', DEVICE, '--reps', '1', '--base',
+                           '16x16x16', '--base-filters', '4', '--voxels', '32x16x16', '--batch', '2', '--filters', '8',
+                           '--classes', '3', '--out', 'scale.json', '--markdown', 'scale.md'], check=True,
+                          stdout=subprocess.PIPE, timeout=LIMIT).stdout.decode()
+    o = load('scale.json')
+    assert [x['axis'] for x in o['axes']] == ['voxels', 'batch', 'filters', 'classes'], o
+    for x in o['axes']:
+        a, b = x['rows']
+        for side in ('train', 'infer'):
+            ta, tb = a[side]['ms_median'], b[side]['ms_median']
+            slope = math.log(tb / ta) / math.log(b['work'] / a['work'])
+            assert math.isclose(x['exponent'][side], slope, rel_tol=1e-9), x
+            assert a[side]['per_unit'] == 1 and b[side]['peak_bytes'] > 0, x
+            assert math.isclose(b[side]['per_unit'], tb / b['work'] / (ta / a['work']), rel_tol=1e-9), x
+    voxels, batch, filters, classes = ([r['work'] for r in x['rows']] for x in o['axes'])
+    assert voxels == [4096, 8192] and batch == [1, 2] and classes == [2, 3] and 3.5 < filters[1] / filters[0] < 4, o
+    assert all(x['rows'][1]['train']['peak_bytes'] > x['rows'][0]['train']['peak_bytes'] for x in o['axes'][:3]), o
+    with open('scale.md') as f:
+        assert f.read() == text and text.count('| exponent |') == 4, text
 
 
 def reading_is_measured():
@@ -192,5 +215,5 @@ def methods_get_a_table():
 
 
 if __name__ == '__main__':
-    main([ops_are_measured, steps_are_measured, reading_is_measured, comparison_is_right, bad_results_are_refused,
-          methods_get_a_table])
+    main([ops_are_measured, steps_are_measured, growth_is_measured, reading_is_measured, comparison_is_right,
+          bad_results_are_refused, methods_get_a_table])
