@@ -9,8 +9,8 @@ PyTorch runs one step of the network of torch_worker.py (cross-entropy + Dice, S
 tensors that autograd saves; every storage counts once, with parameters, gradients, momentum, buffers, input, label and
 output. Its ReLUs work in place, and it has the V-Net's two dropout layers as protovox's step has them; what it keeps
 without them is counted too (`without_dropout`). What libraries (oneDNN, cuDNN) take as workspace and what its backward
-pass needs in between is not counted, which favours it. Of protovox, everything is: `peak_bytes` of `protovox bench step`
-is the peak of its device allocations with activations, workspaces and gradients in flight.
+pass needs in between is not counted, which favours it. Of protovox, everything is: `peak_bytes` of `protovox bench
+step` is the peak of its device allocations with activations, workspaces and gradients in flight.
 
 --shapes runs PyTorch's step on its meta device: the same storages of the same sizes without memory or arithmetic.
 
@@ -74,8 +74,8 @@ def main():
     side = ours(a)
     rivals = [theirs(a, python, side['labeled'] + side['unlabeled']) for python in a.torch or ['python3']]
     result = {'kind': 'memory', 'date': time.strftime('%Y-%m-%d %H:%M:%S'), 'net': a.net, 'patch': a.patch,
-              'filters': a.filters, 'method': a.method, 'batch': a.batch, 'shapes': a.shapes, 'protovox': side, 'torch': rivals,
-              'command': 'python3 bench/peers/memory.py ' + ' '.join(
+              'filters': a.filters, 'method': a.method, 'batch': a.batch, 'shapes': a.shapes,
+              'protovox': side, 'torch': rivals, 'command': 'python3 bench/peers/memory.py ' + ' '.join(
                   os.path.basename(w) if w.startswith('/') else w for w in sys.argv[1:])}
     print(f'{a.net} {a.patch}, {a.filters} filters, {a.method}, {side["labeled"]} + {side["unlabeled"]} samples: MiB')
     for r in rivals:
