@@ -5,7 +5,7 @@
 build_packages="gcc libc6-dev meson ninja-build pkg-config python3 zlib1g-dev libpng-dev libcjson-dev
 libnifti2-dev libhdf5-dev opencl-c-headers libvulkan-dev glslc
 ocl-icd-libopencl1 pocl-opencl-icd libvulkan1 mesa-vulkan-drivers"
-test_packages="libcmocka-dev mesa-opencl-icd oclgrind vulkan-validationlayers spirv-tools"
+test_packages="libcmocka-dev mesa-opencl-icd oclgrind vulkan-validationlayers spirv-tools libclblast1"
 
 # need_packages NAME...
 need_packages() {

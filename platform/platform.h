@@ -70,6 +70,7 @@ typedef struct pv_dynlib pv_dynlib;
 pv_dynlib *pv_dynlib_open(const char *name);               /* NULL if absent */
 void *pv_dynlib_sym(pv_dynlib *lib, const char *symbol);   /* NULL if absent */
 void  pv_dynlib_close(pv_dynlib **lib);
+char *pv_dynlib_path(const void *symbol);   /* file that a symbol was loaded from; caller frees; NULL if unknown */
 extern const char *const pv_opencl_names[];  /* file names to try, NULL-terminated */
 extern const char *const pv_vulkan_names[];
 extern const char *const pv_clblast_names[];

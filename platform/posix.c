@@ -616,6 +616,12 @@ void pv_dynlib_close(pv_dynlib **lib)
     *lib = NULL;
 }
 
+char *pv_dynlib_path(const void *symbol)
+{
+    Dl_info info;
+    return dladdr(symbol, &info) && info.dli_fname ? realpath(info.dli_fname, NULL) : NULL;
+}
+
 /* ---- terminal, environment, signals ---- */
 
 void pv_main_args(int *argc, char ***argv)

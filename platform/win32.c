@@ -503,16 +503,21 @@ char *pv_cache_dir(void)
     return dir;
 }
 
-char *pv_exe_path(void)
+static char *module_path(HMODULE module)
 {
     enum { MOST = 32768 };
     wchar_t *w = malloc(MOST * sizeof *w);
-    DWORD n = w ? GetModuleFileNameW(NULL, w, MOST) : 0;
+    DWORD n = w ? GetModuleFileNameW(module, w, MOST) : 0;
     char *s = n > 0 && n < MOST ? narrow(w) : NULL;
     free(w);
     if (s)
         forward_slashes(s);
     return s;
+}
+
+char *pv_exe_path(void)
+{
+    return module_path(NULL);
 }
 
 int pv_pid(void)
@@ -599,6 +604,13 @@ void pv_dynlib_close(pv_dynlib **lib)
     FreeLibrary((*lib)->handle);
     free(*lib);
     *lib = NULL;
+}
+
+char *pv_dynlib_path(const void *symbol)
+{
+    HMODULE module;
+    return GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT,
+                              (LPCWSTR)symbol, &module) ? module_path(module) : NULL;
 }
 
 /* ---- terminal, environment, signals ---- */

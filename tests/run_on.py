@@ -45,6 +45,7 @@ def setup(driver, env, log):
         if not lib:
             skip('rusticl is not installed (mesa-opencl-icd)')
         env.update(OCL_ICD_VENDORS=lib, RUSTICL_ENABLE='llvmpipe')
+        env.setdefault('PV_CLBLAST_LIB', 'none')    # minutes to compile its kernels; PoCL runs them
         return 'opencl:0', []
     if driver.startswith('oclgrind'):
         lib = library('oclgrind/liboclgrind-rt-icd.so')

@@ -164,6 +164,10 @@ pv_json *pv_device_json(const struct pv_dev_info *d)
     pv_json_set_bool(l, "fp16", d->limits.fp16);
     pv_json_set_bool(l, "fp64", d->limits.fp64);
     pv_json_set(o, "limits", l);
+    if (pv_starts(d->id, "opencl:")) {
+        const char *library = pv_gemm_library(NULL);
+        pv_json_set_str(o, "clblast", library ? library : "");
+    }
     return o;
 }
 

@@ -12,6 +12,15 @@ static const char *const type_names[] = {"CPU", "GPU", "other"};
 
 extern const struct pv_command pv_cmd_devices;
 
+static void say_clblast(void)
+{
+    struct pv_str why = {0};
+    const char *library = pv_gemm_library(&why);
+    printf("%-10s %s%s (optional; OpenCL GPUs, with --tune on)\n", "CLBlast", library ? library : "not used: ",
+           library ? "" : why.text);
+    pv_str_free(&why);
+}
+
 /* What the training would take of each device. */
 static void say_need(const struct pv_dev_info *d, const pv_json *config, pv_json *out)
 {
@@ -90,6 +99,8 @@ static int run(int argc, char **argv)
         char *text = pv_json_text(all, true);
         printf("%s\n", text);
         pv_free(text);
+    } else {
+        say_clblast();
     }
     pv_json_free(all);
     pv_json_free(config);

@@ -66,8 +66,12 @@ static int run(int argc, char **argv)
     failed = failed || pv_fault_kind() != PV_FAULT_NONE;    /* what a validation layer says at the end */
     printf("%d passed, %d failed\n", r.passed, r.failed);
     if (r.passed + r.failed == 0) {
-        pv_fail(PV_FAULT_USAGE, "no op is named like '%s'%s%s; `protovox selftest --list` names them", op ? op : "",
-                family ? " in a family named " : "", family ? family : "");
+        if (impl)
+            pv_fail(PV_FAULT_USAGE, "nothing to check: no such op has an implementation named '%s' on this device "
+                    "(PV_DEBUG=ops says why)", impl);
+        else
+            pv_fail(PV_FAULT_USAGE, "no op is named like '%s'%s%s; `protovox selftest --list` names them", op ? op : "",
+                    family ? " in a family named " : "", family ? family : "");
         return PV_FAULT_USAGE;
     }
     return failed ? PV_FAULT_DEVICE : 0;

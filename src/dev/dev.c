@@ -240,8 +240,7 @@ void pv_dev_cache_save(pv_dev *dev)
 
 /* ---- transfers: split at segments ---- */
 
-/* The allocation that holds content byte `off`; *at receives the byte inside it, *left what follows in it. */
-static struct pv_mem *locate(const pv_buf *b, size_t off, uint64_t *at, size_t *left)
+struct pv_mem *pv_buf_locate(const pv_buf *b, size_t off, uint64_t *at, size_t *left)
 {
     size_t i = off / b->segment, in = off % b->segment;
     *at = b->base + in;
@@ -264,7 +263,7 @@ void pv_buf_write(pv_buf *b, size_t off, const void *src, size_t bytes)
     while (bytes) {
         uint64_t at;
         size_t part;
-        struct pv_mem *m = locate(b, off, &at, &part);
+        struct pv_mem *m = pv_buf_locate(b, off, &at, &part);
         part = part < bytes ? part : bytes;
         b->dev->be->write(b->dev, m, at, src, part);
         off += part;
@@ -280,7 +279,7 @@ bool pv_buf_read(pv_buf *b, size_t off, void *dst, size_t bytes)
     while (bytes) {
         uint64_t at;
         size_t part;
-        struct pv_mem *m = locate(b, off, &at, &part);
+        struct pv_mem *m = pv_buf_locate(b, off, &at, &part);
         part = part < bytes ? part : bytes;
         b->dev->be->read(b->dev, m, at, dst, part);
         off += part;
@@ -297,7 +296,7 @@ void pv_buf_fill(pv_buf *b, size_t off, size_t bytes, uint32_t word)
     while (bytes) {
         uint64_t at;
         size_t part;
-        struct pv_mem *m = locate(b, off, &at, &part);
+        struct pv_mem *m = pv_buf_locate(b, off, &at, &part);
         part = part < bytes ? part : bytes;
         b->dev->be->fill(b->dev, m, at, part, word);
         off += part;
@@ -313,8 +312,8 @@ void pv_buf_copy(pv_buf *d, size_t doff, pv_buf *s, size_t soff, size_t bytes)
     while (bytes) {
         uint64_t dat, sat;
         size_t dpart, spart;
-        struct pv_mem *dm = locate(d, doff, &dat, &dpart);
-        struct pv_mem *sm = locate(s, soff, &sat, &spart);
+        struct pv_mem *dm = pv_buf_locate(d, doff, &dat, &dpart);
+        struct pv_mem *sm = pv_buf_locate(s, soff, &sat, &spart);
         size_t part = dpart < spart ? dpart : spart;
         part = part < bytes ? part : bytes;
         d->dev->be->copy(d->dev, dm, dat, sm, sat, part);
@@ -330,7 +329,7 @@ pv_ticket *pv_read_begin(pv_buf *b, size_t off, size_t bytes)
         return NULL;
     uint64_t at;
     size_t left;
-    struct pv_mem *m = locate(b, off, &at, &left);
+    struct pv_mem *m = pv_buf_locate(b, off, &at, &left);
     if (bytes > left || bytes > 65536) {
         pv_dev_fail(b->dev, "internal: late read of %zu bytes", bytes);
         return NULL;
@@ -412,7 +411,7 @@ void pv_run(pv_dev *dev, struct pv_launch *l)
         if (!in_range(b, off, bytes, r.label))
             return;
         struct pv_bound *d = &r.bind[i];
-        d->mem = locate(b, off, &d->off, &left);
+        d->mem = pv_buf_locate(b, off, &d->off, &left);
         d->bytes = bytes;
         d->read = k->bind[i] != 'w';
         d->write = k->bind[i] != 'r';

@@ -140,6 +140,24 @@ void pv_run(pv_dev *dev, struct pv_launch *l);
  * the surplus. */
 void pv_groups(const pv_dev *dev, struct pv_launch *l, uint64_t total);
 
+/* ---- matrix products by a library ----
+ * OpenCL devices: CLBlast, opened at run time if it is there (PV_CLBLAST_LIB names another file). Products are queued
+ * in order with everything else. Its kernels are compiled at the first one. */
+
+/* Path of its file (or another text if that is unknown), lives on; NULL: it cannot be used, `why` (may be NULL) says
+ * why and how to get it. */
+const char *pv_gemm_library(struct pv_str *why);
+bool pv_gemm_there(const pv_dev *dev, struct pv_str *why);      /* for this device; nothing is compiled */
+/* The first product, on a few numbers: compiles the kernels and waits. False: it does not work on this device, which
+ * the first call warns of. *seconds (may be NULL): what the first call took. */
+bool pv_gemm_begin(pv_dev *dev, double *seconds);
+
+struct pv_gemm_rows { pv_buf *buf; size_t off; int ld; };       /* off: bytes; ld: elements from row to row */
+/* c [m][n] = a [m][k] b [k][n], rows one after another, fp32. turn_a: a is stored as [k][m]; turn_b: b as [n][k];
+ * accum: added to what c holds. Each lies within one segment; a and b do not overlap c. */
+struct pv_gemm { const char *label; struct pv_gemm_rows a, b, c; int m, n, k; bool turn_a, turn_b, accum; };
+void pv_gemm_run(pv_dev *dev, const struct pv_gemm *g);         /* after pv_gemm_begin */
+
 struct pv_prof { const char *label, *kernel; uint64_t ns, count; };
 /* With opts.profile: time by label and kernel since the last call; pv_free the array. Waits. */
 struct pv_prof *pv_dev_profile(pv_dev *dev, int *count);

@@ -42,6 +42,9 @@ struct pv_resolved {
 
 struct pv_ticket { pv_dev *dev; size_t bytes; void *impl; };
 
+/* Matrices of a struct pv_gemm, each resolved to one allocation; off in bytes. */
+struct pv_gemm_side { struct pv_mem *mem; uint64_t off; };
+
 struct pv_backend {
     const char *name;
     /* Number of devices; fills up to max. 0 is no error: the reason goes to `missing` (may be NULL). */
@@ -65,6 +68,10 @@ struct pv_backend {
     void (*cache_save)(pv_dev *dev);
     void (*profile)(pv_dev *dev);               /* adds finished times with pv_prof_add */
     bool (*matrix)(const pv_dev *dev, struct pv_matrix *out);       /* NULL: has no matrix units */
+    /* Matrix products by a library; both NULL: there is none for this interface. gemm: sides a, b, c; false and
+     * why: it was not queued. */
+    const char *(*gemm_library)(struct pv_str *why);
+    bool (*gemm)(pv_dev *dev, const struct pv_gemm *g, const struct pv_gemm_side side[3], char why[128]);
 };
 extern const struct pv_backend pv_backend_ocl, pv_backend_vk, pv_backend_ref;
 extern const struct pv_backend *const pv_backends[];    /* backends.c, NULL-terminated */
@@ -82,7 +89,12 @@ struct pv_dev {
     struct pv_prof *prof;
     int num_prof, cap_prof;
     uint64_t guard_bytes;
+    int gemm_state;             /* pv_gemm_begin: 0 not called, 1 works, -1 does not */
+    double gemm_seconds;
 };
+
+/* The allocation that holds content byte `off`; *at receives the byte inside it, *left what follows in it. */
+struct pv_mem *pv_buf_locate(const pv_buf *b, size_t off, uint64_t *at, size_t *left);
 
 void pv_prof_add(pv_dev *dev, const char *label, const char *kernel, uint64_t ns);
 /* Work of one mem must be ordered with earlier uses; the pool calls these. */

@@ -76,6 +76,28 @@ static bool by_two(const struct walk *k, pv_tensor *dst, bool accum)
     return done;
 }
 
+/* Taps are reversed by the packing where a data gradient walks upward with stride 1: pad becomes k - 1 - pad. */
+static struct conv_desc walked(const struct walk *k)
+{
+    struct conv_desc d = *k->d;
+    for (int i = 0; i < 3 && k->upward && d.stride == 1; i++)
+        d.pad[i] = d.k[i] - 1 - d.pad[i];
+    return d;
+}
+
+static bool by_blas(const struct walk *k, pv_tensor *dst, bool accum)
+{
+    if (!pv_tensor_pin(k->src))
+        return false;
+    struct conv_desc d = walked(k);
+    bool up = k->upward && d.stride > 1, can = blas_can(k->src, dst, &d, up), fwd = k->kind == PACK_FWD;
+    if (can)
+        blas_run(k->label, k->src, conv_packed(k->w, k->b, k->d, fwd ? PACK_BLAS_FWD : PACK_BLAS_DGRAD), dst, &d, up,
+                 k->b != NULL, accum);
+    pv_tensor_unpin(k->src);
+    return can;
+}
+
 static void by_reference(const struct walk *k, pv_tensor *dst, bool accum)
 {
     const pv_tensor *fine = k->upward ? dst : k->src, *coarse = k->upward ? k->src : dst;
@@ -96,7 +118,7 @@ static enum conv_how how_of(const char *impl)
 
 static bool by_direct(const struct walk *k, pv_tensor *dst, bool accum, enum conv_how how)
 {
-    struct conv_desc d = *k->d;
+    struct conv_desc d = walked(k);
     d.how = how;
     if (!pv_tensor_pin(k->src))
         return false;
@@ -106,8 +128,6 @@ static bool by_direct(const struct walk *k, pv_tensor *dst, bool accum, enum con
     } else if (k->upward && k->d->stride > 1) {
         conv_run_up(k->label, k->src, packed, dst, &d, k->b != NULL, accum);
     } else {
-        for (int i = 0; i < 3 && k->upward; i++)        /* taps reversed by the packing: pad becomes k - 1 - pad */
-            d.pad[i] = d.k[i] - 1 - d.pad[i];
         conv_run_down(k->label, k->src, packed, dst, &d, k->b != NULL, accum);
     }
     pv_tensor_unpin(k->src);
@@ -117,7 +137,8 @@ static bool by_direct(const struct walk *k, pv_tensor *dst, bool accum, enum con
 static bool plain_walk_by(const char *impl, const struct walk *k, pv_tensor *dst, bool accum)
 {
     return pv_streq(impl, "wino") ? by_wino(k, dst, accum)
-           : pv_streq(impl, "two") ? by_two(k, dst, accum) : by_direct(k, dst, accum, how_of(impl));
+           : pv_streq(impl, "two") ? by_two(k, dst, accum)
+           : pv_streq(impl, "clblast") ? by_blas(k, dst, accum) : by_direct(k, dst, accum, how_of(impl));
 }
 
 /* Mixed precision: kernels for matrix units round by themselves; the others get rounded copies, and products of halves
@@ -137,7 +158,7 @@ static bool walk_by(const char *impl, const struct walk *k, pv_tensor *dst, bool
 
 /* ---- which implementation ---- */
 
-enum { MOST_IMPL = 4 };
+enum { MOST_IMPL = 5 };
 
 /* Names of what exists for a walk or (grads) a weight gradient, which one kernel serves, the default first. The last
  * resort, "direct", takes every shape. */
@@ -173,12 +194,21 @@ static int simt_implementations(const pv_tape *t, const pv_tensor *fine, const p
         list[n++] = "direct";
     if (!gpu && can_coop)
         list[n++] = "coop";
+    if (gpu && t->tune && (grads || gemm_kind(d, dst == fine)) && blas_there(t->dev))
+        list[n++] = "clblast";      /* never by rule: only where it is measured to be faster */
     return n;
 }
 
 static int implementations(const pv_tape *t, const pv_tensor *fine, const pv_tensor *coarse, const pv_tensor *src,
                            const pv_tensor *dst, const struct conv_desc *d, bool grads, const char *list[MOST_IMPL])
 {
+    if (t->force_impl && pv_streq(t->force_impl, "clblast")) {
+        int n = 0;
+        if ((grads || gemm_kind(d, dst == fine)) && blas_there(t->dev))
+            list[n++] = "clblast";
+        list[n++] = "direct";
+        return n;
+    }
     if (pv_class(src) == PV_SIMT)
         return simt_implementations(t, fine, src, dst, d, grads, list);
     /* Winograd's transforms are sums that halves do not hold */
@@ -210,9 +240,25 @@ static void name_case(char key[128], const char *label, const struct conv_desc *
 /* Trial runs find the input as it was, and pack weights as every training step does. */
 struct trial { const struct walk *k; const char *const *list; bool had; };
 
+/* The library's kernels are compiled before the time of measuring begins. */
+static void prepare(pv_dev *dev, const char *const *list, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (pv_streq(list[i], "clblast"))
+            pv_gemm_begin(dev, NULL);
+}
+
+static void prepare_walk(void *user, int n)
+{
+    const struct trial *y = user;
+    prepare(y->k->t->dev, y->list, n);
+}
+
 static bool try_walk(void *user, int i, pv_tensor *const *out)
 {
     const struct trial *y = user;
+    if (pv_streq(y->list[i], "clblast") && !blas_in_trial(y->k->t->dev))
+        return false;
     if (y->k->t->recording)
         conv_forget_packed(y->k->w);
     bool done = walk_by(y->list[i], y->k, out[0], false);
@@ -234,7 +280,8 @@ static void walk(const struct walk *k)
         name_case(key, k->label, k->d, k->src, k->dst->h.c);
         struct trial y = {k, list, k->src->buf != NULL};
         pick = pv_tune_choose(k->t->tune, &(struct pv_tune_case){.key = key, .impl = list, .num = n, .run = try_walk,
-                                                                 .user = &y, .like = {k->dst}});
+                                                                 .prepare = prepare_walk, .user = &y,
+                                                                 .like = {k->dst}});
     }
     bool done = walk_by(pick, k, k->dst, k->accum);
     for (int i = 0; i < n && !done; i++)
@@ -280,6 +327,23 @@ static bool grads_by_two(const struct grads *g)
     return done;
 }
 
+static bool grads_by_blas(const struct grads *g)
+{
+    bool can = false;
+    if (g->dw && pv_tensor_pin(g->fine)) {
+        if (pv_tensor_pin(g->coarse)) {
+            can = blas_can_wgrad(g->fine, g->coarse, g->dw, g->d);
+            if (can)
+                blas_run_wgrad(g->label, g->fine, g->coarse, g->dw, g->d, g->accum);
+            if (can && g->db)
+                conv_run_chan_sum(g->label, g->out, g->db, g->accum_bias);
+            pv_tensor_unpin(g->coarse);
+        }
+        pv_tensor_unpin(g->fine);
+    }
+    return can;
+}
+
 static bool grads_by_direct(const struct grads *g, enum conv_how how)
 {
     struct conv_desc d = *g->d;
@@ -306,7 +370,8 @@ static bool grads_by_direct(const struct grads *g, enum conv_how how)
 static bool plain_grads_by(const char *impl, const struct grads *g)
 {
     return pv_streq(impl, "wino") ? grads_by_wino(g)
-           : pv_streq(impl, "two") ? grads_by_two(g) : grads_by_direct(g, how_of(impl));
+           : pv_streq(impl, "two") ? grads_by_two(g)
+           : pv_streq(impl, "clblast") ? grads_by_blas(g) : grads_by_direct(g, how_of(impl));
 }
 
 /* Mixed precision as in walk_by. The bias's gradient is a sum of no products: it takes what is not rounded. */
@@ -328,9 +393,17 @@ static bool grads_by(const char *impl, const struct grads *g)
 
 struct grads_trial { const struct grads *g; const char *const *list; bool had_fine, had_coarse; };
 
+static void prepare_grads(void *user, int n)
+{
+    const struct grads_trial *y = user;
+    prepare(y->g->t->dev, y->list, n);
+}
+
 static bool try_grads(void *user, int i, pv_tensor *const *out)
 {
     const struct grads_trial *y = user;
+    if (pv_streq(y->list[i], "clblast") && !blas_in_trial(y->g->t->dev))
+        return false;
     struct grads g = *y->g;
     g.dw = out[0];
     g.db = out[1];
@@ -358,7 +431,8 @@ static void weight_grads(pv_tape *t, const char *label, struct pv_node *n, pv_te
         name_case(key, label, d, fine, coarse->h.c);
         struct grads_trial y = {&g, list, fine->buf != NULL, coarse->buf != NULL};
         pick = pv_tune_choose(t->tune, &(struct pv_tune_case){.key = key, .impl = list, .num = num, .run = try_grads,
-                                                              .user = &y, .like = {g.dw, g.db}});
+                                                              .prepare = prepare_grads, .user = &y,
+                                                              .like = {g.dw, g.db}});
     }
     bool done = grads_by(pick, &g);
     for (int i = 0; i < num && !done; i++)

@@ -23,7 +23,7 @@ static inline int conv_taps(const struct conv_desc *d) { return d->k[0] * d->k[1
 /* What a kernel reads: t, normalised on the way if there is a table (norm_pending). */
 struct conv_in { pv_tensor *t; struct norm_pending norm; };
 
-enum conv_pack_kind { PACK_FWD, PACK_DGRAD, PACK_STEM, PACK_WINO_FWD, PACK_WINO_DGRAD };
+enum conv_pack_kind { PACK_FWD, PACK_DGRAD, PACK_STEM, PACK_WINO_FWD, PACK_WINO_DGRAD, PACK_BLAS_FWD, PACK_BLAS_DGRAD };
 /* Packed copy of w (d->half: rounded) and b for the kernels; borrowed, cached on w while its version holds. */
 pv_tensor *conv_packed(pv_tensor *w, pv_tensor *b, const struct conv_desc *d, enum conv_pack_kind kind);
 
@@ -75,6 +75,21 @@ bool two_run(const char *label, const struct conv_in *in, pv_tensor *packed, pv_
              bool upward, bool bias, bool accum, bool fresh);
 bool two_run_wgrad(const char *label, const struct conv_in *fine, const struct conv_in *coarse, pv_tensor *dw,
                    const struct conv_desc *d, bool accum, pv_tensor *db, bool accum_bias);     /* db may be NULL */
+
+/* Matrix products by a library (conv_blas.c), for what gemm_kind() takes and every weight gradient. `there`: whether
+ * the device has it (why not: PV_DEBUG=ops); `can`: this layer is taken; `in_trial`: it may be measured. The first of
+ * the two latter compiles the library's kernels. Pads are those of the walk. */
+bool blas_there(const pv_dev *dev);
+bool blas_in_trial(pv_dev *dev);
+bool blas_can(const pv_tensor *src, const pv_tensor *dst, const struct conv_desc *d, bool upward);
+/* Weights as a matrix, biases behind it: room for them (a new reference), and filling it from packed ones. */
+pv_tensor *blas_new_weights(pv_tensor *w, const struct conv_desc *d, bool dgrad);
+void blas_weights(pv_tensor *packed, pv_tensor *m, const struct conv_desc *d, bool dgrad);
+void blas_run(const char *label, pv_tensor *src, pv_tensor *weights, pv_tensor *dst, const struct conv_desc *d,
+              bool upward, bool bias, bool accum);
+bool blas_can_wgrad(const pv_tensor *fine, const pv_tensor *coarse, const pv_tensor *dw, const struct conv_desc *d);
+void blas_run_wgrad(const char *label, pv_tensor *fine, pv_tensor *coarse, pv_tensor *dw, const struct conv_desc *d,
+                    bool accum);
 
 /* Launches l over as many samples at a time as fit. Buffers 0 to 4: in, packed weights, dst, the table that normalises
  * what is read (`row` elements a sample; 0: one for all), statistics (`units` elements a sample; NULL: none). groups[2]

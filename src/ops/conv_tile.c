@@ -37,6 +37,8 @@ bool pv_conv_has(const pv_dev *dev, const char *impl)
         return true;
     if (pv_streq(impl, "coop"))
         return pv_dev_matrix(dev, &(struct pv_matrix){0});
+    if (pv_streq(impl, "clblast"))
+        return blas_there(dev);
     return c == (pv_streq(impl, "tile") || pv_streq(impl, "gemm") ? PV_SIMT : PV_FAT);
 }
 

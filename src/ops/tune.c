@@ -19,7 +19,7 @@ struct pv_tune {
     enum pv_tune_mode mode;
     struct choice *c;
     int num, cap;
-    bool dirty, tired;
+    bool dirty, tired, lacks;
     double seconds;
 };
 
@@ -178,6 +178,8 @@ static const char *measure(pv_tune *t, const struct pv_tune_case *c)
     struct pv_str said = {0};
     int first = -1, best = 0;
     double ms_first = 0, ms_best = 0;
+    if (c->prepare)
+        c->prepare(c->user, c->num);
     uint64_t t0 = pv_clock_ns();
     bool ok = new_pair(t, c, &base);
     for (int i = 0; i < c->num && ok && !pv_dev_failed(t->dev); i++) {
@@ -238,6 +240,10 @@ const char *pv_tune_choose(pv_tune *t, const struct pv_tune_case *c)
     for (int i = 0; known && i < c->num; i++)
         if (pv_streq(known->name, c->impl[i]))
             return c->impl[i];
+    if (known && !t->lacks)
+        pv_warn("%s: '%s', the choice of before, is not there now; '%s' is used, results differ by rounding", c->key,
+                known->name, c->impl[0]);
+    t->lacks = t->lacks || known;
     if (known || t->mode == PV_TUNE_OFF || pv_dev_failed(t->dev))
         return c->impl[0];
     if (t->seconds < budget && has_room(t, c)) {

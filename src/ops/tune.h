@@ -32,6 +32,7 @@ struct pv_tune_case {
     int num;
     /* Implementation i into out; false: it does not take this shape. Must leave nothing else changed. */
     bool (*run)(void *user, int i, pv_tensor *const *out);
+    void (*prepare)(void *user, int num);   /* once before anything is run, not counted as measuring; may be NULL */
     void *user;
     pv_tensor *like[2];         /* tensors of the shapes of out; the second may be NULL. Not touched */
 };

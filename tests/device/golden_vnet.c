@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * golden_vnet DEVICE [--class C] [--steps N]: a V-Net with 8 filters against PyTorch (golden/make_vnet.py): parameter
- * names and count, logits, gradients, running statistics, and the losses of ten SGD steps.
+ * golden_vnet DEVICE [--class C] [--steps N] [--impl I]: a V-Net with 8 filters against PyTorch
+ * (golden/make_vnet.py): parameter names and count, logits, gradients, running statistics, and the losses of ten SGD
+ * steps.
  *
  * Tolerances: losses 1e-4 relative for five steps, 1e-3 after (the errors of fp32 grow from step to step); logits
  * 2e-4; gradient norms 1e-3, because rounding flips ReLUs of values near zero: PyTorch's own fp32 run is up to
@@ -13,6 +14,7 @@
 #include "golden.h"
 #include "method/losses.h"
 #include "method/method.h"
+#include "ops/conv.h"
 
 enum { FILTERS = 8, PATCH = 32, BATCH = 2, STEPS = 10, VOXELS = PATCH * PATCH * PATCH };
 
@@ -35,20 +37,28 @@ static void check_count(pv_dev *dev, pv_st_file *f)
 
 int main(int argc, char **argv)
 {
-    const char *device = argc > 1 ? argv[1] : "auto", *cls = NULL;
+    const char *device = argc > 1 ? argv[1] : "auto", *cls = NULL, *impl = NULL;
     int steps = STEPS;
     for (int i = 2; i + 1 < argc; i += 2) {
         if (pv_streq(argv[i], "--class"))
             cls = argv[i + 1];
         if (pv_streq(argv[i], "--steps"))
             steps = atoi(argv[i + 1]);
+        if (pv_streq(argv[i], "--impl"))
+            impl = argv[i + 1];
     }
     pv_st_file *f = golden_open("vnet.safetensors");
     pv_dev *dev = pv_dev_open(device, &(struct pv_dev_opts){.force_class = cls});
     pv_json *config = pv_json_parse(config_text, "test");
+    if (dev && impl && !pv_conv_has(dev, impl)) {
+        printf("skipped: the device has no convolutions named %s\n", impl);
+        pv_dev_close(&dev);
+        return 77;
+    }
     struct pv_run *r = f && dev ? pv_run_new(dev, config, false) : NULL;
     if (!r)
         return 1;
+    r->tape->force_impl = impl;
     pv_net *n = r->nets[0].net;
     check_count(dev, f);
     golden_names(f, "names", n);

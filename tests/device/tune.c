@@ -25,7 +25,7 @@ static void check(bool ok, const char *what)
 /* ---- choices among four made-up implementations ---- */
 
 enum { LEN = 400000 };
-struct fake { pv_dev *dev; float *right, *bad; int runs[4]; };
+struct fake { pv_dev *dev; float *right, *bad; int runs[4], prepared; };
 static const char *const names[] = {"slow", "refuses", "wrong", "quick"};
 
 /* slow and quick write the right values, slow after a wait; wrong, the quickest, one that is not. */
@@ -45,12 +45,22 @@ static bool fake_run(void *user, int i, pv_tensor *const *out)
     return true;
 }
 
+static void fake_prepare(void *user, int num)
+{
+    struct fake *f = user;
+    check(num > 1 && f->runs[0] == 0, "prepared before anything is run");
+    f->prepared++;
+    for (uint64_t end = pv_clock_ns() + 300000000; pv_clock_ns() < end;)
+        ;
+}
+
 static const char *choose(pv_tune *t, struct fake *f, const char *key, int num)
 {
     pv_tensor *like = pv_tensor_new(f->dev, pv_flat(LEN), PV_F32);
     memset(f->runs, 0, sizeof f->runs);
+    f->prepared = 0;
     const char *got = pv_tune_choose(t, &(struct pv_tune_case){.key = key, .impl = names, .num = num, .run = fake_run,
-                                                               .user = f, .like = {like}});
+                                                               .prepare = fake_prepare, .user = f, .like = {like}});
     pv_tensor_put(&like);
     return got;
 }
@@ -73,7 +83,13 @@ static void made_up(pv_dev *dev)
     check(pv_streq(choose(t, &f, "a", 4), "quick"), "the fastest right one");
     pv_log_level_set(PV_LOG_WARN);
     check(f.runs[0] > 1 && f.runs[1] == 1 && f.runs[2] == 1 && f.runs[3] > 1, "refused and wrong ones are not timed");
-    check(pv_streq(choose(t, &f, "a", 4), "quick") && trials(&f) == 0, "known: nothing run");
+    check(f.prepared == 1 && pv_tune_seconds(t) > 0.09, "prepared once");
+    double seconds = pv_tune_seconds(t);
+    check(pv_streq(choose(t, &f, "a", 4), "quick") && trials(&f) + f.prepared == 0, "known: nothing run");
+    pv_log_level_set(PV_LOG_NONE);          /* it warns of this too */
+    check(pv_streq(choose(t, &f, "a", 3), "slow") && trials(&f) == 0, "known, but not there: the default");
+    pv_log_level_set(PV_LOG_WARN);
+    check(pv_tune_seconds(t) == seconds, "nothing measured");
     check(pv_streq(choose(t, &f, "b", 1), "slow") && trials(&f) == 0, "one implementation: nothing run");
     check(pv_tune_count(t) == 1 && pv_tune_seconds(t) > 0, "one choice");
 

@@ -318,6 +318,9 @@ static void libraries(void **state)
             continue;
         found++;
         assert_non_null(pv_dynlib_sym(lib, symbols[i]));
+        char *path = pv_dynlib_path(pv_dynlib_sym(lib, symbols[i]));
+        assert_true(path && pv_file_size(path) > 0);
+        free(path);
         assert_null(pv_dynlib_sym(lib, "no_such_symbol_of_ours"));
         assert_true(strlen(pv_os_error()) > 3);
         pv_dynlib_close(&lib);

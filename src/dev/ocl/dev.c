@@ -170,6 +170,7 @@ static void ocl_close(pv_dev *dev)
         d->cl->clReleaseEvent(d->timed[i].event);
     pv_free(d->timed);
     ocl_programs_free(d);
+    ocl_gemm_close(dev);
     d->cl->clReleaseCommandQueue(d->queue);
     d->cl->clReleaseContext(d->ctx);
     pv_free(d);
@@ -313,15 +314,30 @@ static void ocl_read_end(pv_dev *dev, struct pv_ticket *t, void *dst)
 static void harvest(pv_dev *dev)
 {
     struct ocl_dev *d = dev->impl;
+    cl_ulong t0 = 0, t1 = 0, before;
     for (int i = 0; i < d->num_timed; i++) {
-        cl_ulong t0 = 0, t1 = 0;
+        before = t1;
         d->cl->clWaitForEvents(1, &d->timed[i].event);
         d->cl->clGetEventProfilingInfo(d->timed[i].event, CL_PROFILING_COMMAND_START, sizeof t0, &t0, NULL);
         d->cl->clGetEventProfilingInfo(d->timed[i].event, CL_PROFILING_COMMAND_END, sizeof t1, &t1, NULL);
         d->cl->clReleaseEvent(d->timed[i].event);
+        if (d->timed[i].follows && before && before < t0)
+            t0 = before;
         pv_prof_add(dev, d->timed[i].label, d->timed[i].kernel, t1 > t0 ? t1 - t0 : 0);
     }
     d->num_timed = 0;
+}
+
+void ocl_time(pv_dev *dev, struct ocl_timed t)
+{
+    struct ocl_dev *d = dev->impl;
+    if (!t.event)
+        return;
+    if (d->num_timed == d->cap_timed) {
+        d->cap_timed = d->cap_timed ? 2 * d->cap_timed : 1024;
+        d->timed = pv_realloc(d->timed, sizeof *d->timed * (size_t)d->cap_timed);
+    }
+    d->timed[d->num_timed++] = t;
 }
 
 static void ocl_run(pv_dev *dev, const struct pv_resolved *r)
@@ -358,13 +374,7 @@ static void ocl_run(pv_dev *dev, const struct pv_resolved *r)
         pv_dev_fail(dev, "%s (%s): launch failed with %s (%d)", r->label, r->k->entry, ocl_error_name(e), e);
         return;
     }
-    if (ev) {
-        if (d->num_timed == d->cap_timed) {
-            d->cap_timed = d->cap_timed ? 2 * d->cap_timed : 1024;
-            d->timed = pv_realloc(d->timed, sizeof *d->timed * (size_t)d->cap_timed);
-        }
-        d->timed[d->num_timed++] = (struct ocl_timed){ev, r->label, r->k->entry};
-    }
+    ocl_time(dev, (struct ocl_timed){ev, r->label, r->k->entry, false});
 }
 
 static void ocl_flush(pv_dev *dev)
@@ -378,4 +388,5 @@ const struct pv_backend pv_backend_ocl = {
     .free = ocl_free, .write = ocl_write, .read = ocl_read, .fill = ocl_fill, .copy = ocl_copy,
     .read_begin = ocl_read_begin, .read_ready = ocl_read_ready, .read_end = ocl_read_end, .run = ocl_run,
     .flush = ocl_flush, .finish = ocl_finish, .cache_save = ocl_programs_save, .profile = harvest,
+    .gemm_library = ocl_gemm_library, .gemm = ocl_gemm,
 };

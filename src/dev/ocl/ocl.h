@@ -41,7 +41,8 @@ struct ocl_kernel {
 };
 
 struct ocl_pending { cl_event event; void *host; struct ocl_pending *next; };
-struct ocl_timed { cl_event event; const char *label, *kernel; };
+/* follows: several kernels, of which `event` is the last; they began when the work before them ended. */
+struct ocl_timed { cl_event event; const char *label, *kernel; bool follows; };
 
 struct ocl_dev {
     const struct ocl_api *cl;
@@ -54,6 +55,9 @@ struct ocl_dev {
     struct ocl_pending *pending;        /* staging copies of uploads under way */
     struct ocl_timed *timed;
     int num_timed, cap_timed;
+    cl_mem gemm_room;                   /* CLBlast's scratch, as large as any product needed so far */
+    size_t gemm_room_bytes;
+    bool gemm_used;
     bool sync;
     /* PoCL keeps what it compiles on disk itself; asked for a binary, it first compiles every kernel of the program
      * once more, for work-groups of any size. */
@@ -67,6 +71,10 @@ const char *ocl_error_name(cl_int e);
 /* Raises the device's sticky failure when e is not CL_SUCCESS; true if it is. */
 bool ocl_ok(pv_dev *dev, cl_int e, const char *call);
 cl_kernel ocl_get_kernel(pv_dev *dev, const struct pv_resolved *r);     /* NULL after a failure */
+void ocl_time(pv_dev *dev, struct ocl_timed t);         /* takes over t.event; NULL: nothing to do */
+const char *ocl_gemm_library(struct pv_str *why);
+bool ocl_gemm(pv_dev *dev, const struct pv_gemm *g, const struct pv_gemm_side side[3], char why[128]);
+void ocl_gemm_close(pv_dev *dev);
 void ocl_programs_save(pv_dev *dev);
 void ocl_programs_free(struct ocl_dev *d);
 
