@@ -27,6 +27,18 @@ struct pv_slide_params {
  * when progress said stop. */
 bool pv_slide(pv_dev *dev, const float *image, const int s[3], const struct pv_slide_params *p, float *prob);
 
+/* The same plane by plane: sums are held for the planes along x that a batch of windows reaches over, whatever the size
+ * of the volume. `planes` receives planes [x, x + num) as soon as no later window touches them, in order: class c of
+ * plane x + i begins at prob + c * stride + i * s[1] * s[2]; valid during the call. It returns false to stop. */
+typedef bool (*pv_slide_planes)(void *user, int x, int num, const float *prob, size_t stride);
+bool pv_slide_each(pv_dev *dev, const float *image, const int s[3], const struct pv_slide_params *p,
+                   pv_slide_planes planes, void *user);
+
+/* label [map->size] receives what pv_slide, pv_slide_to_file_grid and pv_slide_labels make of the image, bit for bit,
+ * without probabilities of the whole volume. For volumes that are no stack of slices (map->slice_axis 0). */
+bool pv_slide_file_labels(pv_dev *dev, const float *image, const int s[3], const struct pv_slide_params *p,
+                          const struct pv_prep_map *map, uint8_t *label);
+
 /* Probabilities of a prepared volume of size s on the grid of the volume as it was read (map): trilinear between
  * voxel centres, the border continued. out [classes][map size]; voxels outside what was cut out are background. Of a
  * stack of slices (map->slice_axis) the axes go back to their places. */

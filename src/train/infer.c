@@ -187,18 +187,15 @@ static bool slide_slices(pv_dev *dev, const struct pv_volume *vol, struct pv_sli
     return ok;
 }
 
-bool pv_infer_prepared(struct pv_model *const *m, int num, const char *what, const struct pv_volume *vol,
-                       const struct pv_infer_opts *o, float **prob)
+/* Into prob [classes][size of vol], or with label [map->size] the labels on the file's grid. */
+static bool infer(struct pv_model *const *m, int num, const char *what, const struct pv_volume *vol,
+                  const struct pv_infer_opts *o, float *prob, const struct pv_prep_map *map, uint8_t *label)
 {
     const pv_json *c = m[0]->config, *ev = pv_json_get(c, "eval");
     const struct pv_net_config *net = &m[0]->run->net;
     unsigned mirror;
-    *prob = NULL;
     if (!pv_config_mirror(o->mirror ? o->mirror : pv_json_str(ev, "mirror", ""), &mirror))
         return false;
-    if (vol->channels != net->channels)
-        return pv_fail(PV_FAULT_INPUT, "%s has %d channels, the run was trained with %d", what, vol->channels,
-                       net->channels);
     struct ensemble e = {m, num};
     struct show s = {.what = what, .o = o};
     struct pv_slide_params p = {.dims = net->dims, .channels = net->channels, .classes = net->classes,
@@ -210,22 +207,38 @@ bool pv_infer_prepared(struct pv_model *const *m, int num, const char *what, con
     pv_config_patch(c, "eval.stride", p.stride);
     if (o->stride[0])
         memcpy(p.stride, o->stride, sizeof p.stride);
-    *prob = pv_alloc_big(sizeof(float) * pv_volume_voxels(vol) * (size_t)net->classes, "probabilities");
-    if (!*prob)
-        return false;
     pv_dev *dev = m[0]->run->dev;
-    bool ok = net->dims == 2 ? slide_slices(dev, vol, &p, *prob) : pv_slide(dev, vol->image, vol->size, &p, *prob);
+    bool ok = net->dims == 2 ? slide_slices(dev, vol, &p, prob)
+              : label ? pv_slide_file_labels(dev, vol->image, vol->size, &p, map, label)
+                      : pv_slide(dev, vol->image, vol->size, &p, prob);
     if (!ok && s.stopped && pv_fault_kind() == PV_FAULT_NONE)
         pv_fail(PV_FAULT_STOPPED, "interrupted while predicting %s", what);
     if (!ok && pv_dev_out_of_memory(m[0]->run->dev))
         pv_log(PV_LOG_ERROR, "the memory of %s does not suffice for %d windows of %dx%dx%d at a time; try %s",
                pv_dev_get_info(m[0]->run->dev)->id, p.batch, p.patch[0], p.patch[1], p.patch[2],
                p.batch > 1 ? "--batch 1" : "another --device: one window of the size of the training patch is needed");
-    if (!ok) {
-        pv_free_big(*prob);
-        *prob = NULL;
-    }
     return ok;
+}
+
+static bool channels_fit(const struct pv_model *m, const char *what, const struct pv_volume *vol)
+{
+    const int n = m->run->net.channels;
+    return vol->channels == n || pv_fail(PV_FAULT_INPUT, "%s has %d channels, the run was trained with %d", what,
+                                         vol->channels, n);
+}
+
+bool pv_infer_prepared(struct pv_model *const *m, int num, const char *what, const struct pv_volume *vol,
+                       const struct pv_infer_opts *o, float **prob)
+{
+    *prob = NULL;
+    if (!channels_fit(m[0], what, vol))
+        return false;
+    *prob = pv_alloc_big(sizeof(float) * pv_volume_voxels(vol) * (size_t)m[0]->run->net.classes, "probabilities");
+    if (!*prob || infer(m, num, what, vol, o, *prob, NULL, NULL))
+        return *prob != NULL;
+    pv_free_big(*prob);
+    *prob = NULL;
+    return false;
 }
 
 /* As training saw them: some preparations go by the name of a channel. NULL for a run that does not know them; else
@@ -242,32 +255,72 @@ static char **channel_names(const struct pv_model *m)
     return out;
 }
 
+static size_t file_voxels(const struct pv_prep_map *map)
+{
+    return (size_t)map->size[0] * (size_t)map->size[1] * (size_t)map->size[2];
+}
+
+static bool prepare(const struct pv_model *m, const char *what, struct pv_volume *vol, struct pv_prep_map *map,
+                    int file_size[3])
+{
+    const struct pv_prep *prep = pv_prep_find(pv_json_str(pv_json_get(m->config, "data"), "prep", "auto"));
+    if (!prep || !channels_fit(m, what, vol))           /* before preparation, which may take a while */
+        return false;
+    char **names = channel_names(m);
+    bool ok = pv_prep_apply(prep, what, names, vol, map);
+    pv_free(names);
+    if (ok)
+        memcpy(file_size, map->size, sizeof map->size);
+    return ok;
+}
+
+static bool on_file_grid(struct pv_model *const *m, int num, const char *what, const struct pv_volume *vol,
+                         const struct pv_prep_map *map, const struct pv_infer_opts *o, float **prob)
+{
+    int classes = m[0]->run->net.classes;
+    float *own = NULL;
+    if (!pv_infer_prepared(m, num, what, vol, o, &own))
+        return false;
+    const size_t bytes = sizeof(float) * file_voxels(map) * (size_t)classes;
+    *prob = is_identity(map, vol->size) ? own : pv_alloc_big(bytes, "probabilities");
+    if (*prob && *prob != own)
+        pv_slide_to_file_grid(own, vol->size, classes, map, *prob);
+    if (*prob != own)
+        pv_free_big(own);
+    return *prob != NULL;
+}
+
 bool pv_infer_volume(struct pv_model *const *m, int num, const char *what, struct pv_volume *vol,
                      const struct pv_infer_opts *o, float **prob, int file_size[3])
 {
-    int classes = m[0]->run->net.classes;
-    const struct pv_prep *prep = pv_prep_find(pv_json_str(pv_json_get(m[0]->config, "data"), "prep", "auto"));
     struct pv_prep_map map;
-    float *own = NULL;
     *prob = NULL;
-    if (vol->channels != m[0]->run->net.channels)       /* before preparation, which may take a while */
-        return pv_infer_prepared(m, num, what, vol, o, &own);
-    char **names = channel_names(m[0]);
-    bool ok = prep && pv_prep_apply(prep, what, names, vol, &map) && pv_infer_prepared(m, num, what, vol, o, &own);
-    pv_free(names);
-    if (!ok)
+    return prepare(m[0], what, vol, &map, file_size) && on_file_grid(m, num, what, vol, &map, o, prob);
+}
+
+bool pv_infer_labels(struct pv_model *const *m, int num, const char *what, struct pv_volume *vol,
+                     const struct pv_infer_opts *o, uint8_t **label, int file_size[3])
+{
+    const struct pv_net_config *net = &m[0]->run->net;
+    struct pv_prep_map map;
+    float *prob = NULL;
+    *label = NULL;
+    if (!prepare(m[0], what, vol, &map, file_size))
         return false;
-    memcpy(file_size, map.size, sizeof map.size);
-    if (!is_identity(&map, vol->size)) {
-        size_t fn = (size_t)map.size[0] * (size_t)map.size[1] * (size_t)map.size[2];
-        *prob = pv_alloc_big(sizeof(float) * fn * (size_t)classes, "probabilities");
-        ok = *prob != NULL;
+    uint8_t *out = pv_alloc_big(file_voxels(&map), "labels");
+    bool ok = out != NULL;
+    if (ok && net->dims == 3 && !map.slice_axis) {
+        ok = infer(m, num, what, vol, o, NULL, &map, out);
+    } else if (ok) {
+        ok = on_file_grid(m, num, what, vol, &map, o, &prob);
         if (ok)
-            pv_slide_to_file_grid(own, vol->size, classes, &map, *prob);
-        pv_free_big(own);
-    } else {
-        *prob = own;
+            pv_slide_labels(prob, net->classes, file_voxels(&map), out);
     }
+    pv_free_big(prob);
+    if (ok)
+        *label = out;
+    else
+        pv_free_big(out);
     return ok;
 }
 

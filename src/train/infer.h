@@ -43,6 +43,10 @@ bool pv_infer_prepared(struct pv_model *const *m, int num, const char *what, con
  * prob: [classes][file size], pv_alloc_big, the caller's. False after a fault or an interruption. */
 bool pv_infer_volume(struct pv_model *const *m, int num, const char *what, struct pv_volume *vol,
                      const struct pv_infer_opts *o, float **prob, int file_size[3]);
+/* The labels of that: the class of largest probability, without probabilities of the whole volume where it is no stack
+ * of slices. label: [file size], pv_alloc_big, the caller's. */
+bool pv_infer_labels(struct pv_model *const *m, int num, const char *what, struct pv_volume *vol,
+                     const struct pv_infer_opts *o, uint8_t **label, int file_size[3]);
 
 /* Predicts a split of a data set with a run and scores it as the configuration says; adds a row per case to table.
  * done (may be NULL) receives every case: arrays are valid during the call. */

@@ -146,16 +146,18 @@ bool pv_predict_volume(struct pv_model *const *m, int num, const char *what, str
 {
     int s[3], classes = m[0]->run->net.classes;
     float *p = NULL;
+    uint8_t *out = NULL;
     *label = NULL;
     if (prob)
         *prob = NULL;
-    if (!pv_infer_volume(m, num, what, vol, o, &p, s))
-        return false;
-    size_t n = (size_t)s[0] * (size_t)s[1] * (size_t)s[2];
-    uint8_t *out = pv_alloc_big(n, "labels");
-    bool ok = out != NULL;
-    if (ok)
-        pv_slide_labels(p, classes, n, out);
+    bool ok = prob ? pv_infer_volume(m, num, what, vol, o, &p, s) : pv_infer_labels(m, num, what, vol, o, &out, s);
+    if (ok && prob) {
+        size_t n = (size_t)s[0] * (size_t)s[1] * (size_t)s[2];
+        out = pv_alloc_big(n, "labels");
+        ok = out != NULL;
+        if (ok)
+            pv_slide_labels(p, classes, n, out);
+    }
     int largest = o->largest >= 0 ? o->largest : (int)pv_json_num(pv_json_get(m[0]->config, "eval"), "largest", 0);
     if (ok && largest)
         ok = pv_keep_largest_classes(out, s, classes, largest);
