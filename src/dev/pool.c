@@ -245,6 +245,8 @@ void pv_dev_mem_reset_peak(pv_dev *dev) { dev->stats.peak = dev->stats.used; }
 void pv_pool_close(pv_dev *dev)
 {
     int left = 0;
+    pv_debug("mem", "%s: at most %.1f MiB in use, %.1f MiB held at the end", dev->info.id,
+             (double)dev->stats.peak / 1048576, (double)dev->stats.reserved / 1048576);
     for (pv_buf *b = dev->live.next; b != &dev->live; b = b->next)
         left++;
     if (left && !dev->failed)
