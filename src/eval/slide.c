@@ -351,7 +351,8 @@ static bool label_planes(void *user, int x, int num, const float *prob, size_t s
         label_voxels(l->out, file, l->classes, file, l->label + (size_t)l->next * file);
     }
     for (int c = 0; c < l->classes; c++)
-        memcpy(l->last + (size_t)c * plane, prob + (size_t)c * stride + plane * (size_t)(num - 1), sizeof *prob * plane);
+        memcpy(l->last + (size_t)c * plane, prob + (size_t)c * stride + plane * (size_t)(num - 1),
+               sizeof *prob * plane);
     return true;
 }
 
