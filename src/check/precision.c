@@ -16,9 +16,11 @@ static void half(struct pv_check *k)
         0x1.4p-23, 1e-30, -1 - 0x1p-11, -0x1.8p-24, -65520, -1e-9};
     int c = pv_ck_case(k), s[3], n = c == 0 ? (int)PV_COUNT(border) + 2 : pv_ck_int(k, 1, pv_ck_most(k, 40000, 300));
     pv_tensor *x;
-    if (c % 3 == 2) {
-        pv_ck_sides(k, 3, 9, s);
-        x = pv_ck_input(k, pv_blocked(3, pv_ck_int(k, 1, 2), pv_ck_int(k, 1, 20), s), -1, 1, 0);
+    if (c % 3) {
+        int dims = c % 4 == 1 ? 2 : 3;
+        pv_ck_sides(k, dims, 9, s);
+        s[1] = c == 4 ? 1 : s[1];
+        x = pv_ck_input(k, pv_blocked(dims, 1 + c % 2, c == 2 ? 19 : pv_ck_int(k, 1, 20), s), -1, 1, 0);
     } else {
         double *v = pv_array(double, n);
         for (int i = 0; i < n; i++)     /* 2^-28 to 2^18 */

@@ -5,7 +5,10 @@
 #include "ops/args/conv_blas.h"
 #include "ops/conv_impl.h"
 
-enum { ROOM = 64 << 20 };               /* bytes of the scratch matrix, at most */
+enum {
+    ROOM = 64 << 20,            /* bytes of the scratch matrix, at most */
+    ADDENDS = 4096,             /* of one product of a weight gradient: the library adds them one after the other */
+};
 static const double slow = 5;           /* seconds for the first product that the tuner puts up with */
 
 static const struct pv_kernel k_rows = {"conv_blas", "blas_rows", "rw", sizeof(struct a_blas), {64, 1, 1}, NULL};
@@ -20,10 +23,13 @@ static bool refuse(const char *why)
     return false;
 }
 
+/* A work-group of 64 makes 1 KiB of rows, pv_groups spreads groups over two dimensions. */
 static uint64_t most_bytes(const pv_dev *dev)
 {
-    uint64_t binding = pv_dev_get_info(dev)->limits.max_binding;
-    return binding < ROOM ? binding : ROOM;
+    const struct pv_limits *l = &pv_dev_get_info(dev)->limits;
+    uint64_t binding = l->max_binding < ROOM ? l->max_binding : ROOM;
+    uint64_t groups = (uint64_t)l->max_groups * l->max_groups;
+    return groups < ROOM >> 10 && groups << 10 < binding ? groups << 10 : binding;
 }
 
 static bool fits(const pv_tensor *t, int64_t elements)
@@ -212,7 +218,7 @@ void blas_run_wgrad(const char *label, pv_tensor *fine, pv_tensor *coarse, pv_te
     start_at_pad(&f, d);
     const int cf = columns(&f), cc = columns(&c);
     const int64_t voxels = pv_voxels(&coarse->h);
-    const int most = piece_rows(dev, voxels * coarse->h.n, pv_max(cf, cc));
+    const int most = pv_min(piece_rows(dev, voxels * coarse->h.n, pv_max(cf, cc)), ADDENDS);
     pv_tensor *rows = pv_tensor_new(dev, pv_flat(most * cf), PV_F32);
     pv_tensor *dy = pv_tensor_new(dev, pv_flat(most * cc), PV_F32);
     pv_tensor *sum = pv_tensor_new(dev, pv_flat(cc * cf), PV_F32), *both[] = {fine, coarse};

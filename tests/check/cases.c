@@ -40,7 +40,10 @@ static int lacks(const char *op, bool has, const char *what)
 }
 
 /* Their sides are 2 at least. */
-static bool kernel_of_2(const char *op) { return pv_starts(op, "conv2s2") || pv_starts(op, "max_pool"); }
+static bool kernel_of_2(const char *op)
+{
+    return pv_starts(op, "conv2s2") || pv_starts(op, "mixed_conv2s2") || pv_starts(op, "max_pool");
+}
 
 /* One shape by their nature: a line through a cube, a ball. */
 static bool one_shape(const char *op) { return pv_streq(op, "largest_winding") || pv_streq(op, "edt_ball"); }

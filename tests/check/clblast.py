@@ -84,7 +84,7 @@ def failing(protovox, device, library):
         return 77
     code, text = run(args, PV_CLBLAST_LIB=library, GOOD_PRODUCTS='3')
     assert code == 4 and 'status -1024' in text, (code, text)
-    assert "conv bwd weight: CLBlast's product of 32 x 16 x 18 failed" in text, text
+    assert "conv bwd data: CLBlast's product of 18 x 16 x 32 failed" in text, text
     return 0
 
 
