@@ -5,37 +5,36 @@
 
 #ifdef PV_SIMT
 
+/* Float4 i of rows r [block][tap][16]: voxel x, y, z of the map's sample, `at` in the map. */
+#define ROWS \
+    const int i = GROUP() * 64 + LOCAL(), taps = a.kx * a.ky * a.kz, cols = a.nb * taps; \
+    if (i >= a.rows * cols * 4) \
+        return; \
+    const int j = i / 4 % cols, v = a.first + i / 4 / cols, block = j / taps, tap = j % taps; \
+    const int z = v % a.z * a.stride + tap % a.kz, y = v / a.z % a.y * a.stride + tap / a.kz % a.ky; \
+    const int x = v / a.z / a.y % a.x * a.stride + tap / a.kz / a.ky; \
+    const int at = a.s0 + v / a.z / a.y / a.x * a.sn + block * a.sb + x * a.sp + y * a.sr + z * 16 + i % 4 * 4;
+
 /* blas_rows: rows[r][cb][tap][16] = map[n][cb][v * stride + tap][16] for voxel v of row r. One float4 each. */
 __kernel WG64 void blas_rows(GC(float) map, G(float) rows, struct a_blas a)
 {
-    const int i = GROUP() * 64 + LOCAL(), taps = a.kx * a.ky * a.kz, cols = a.nb * taps;
-    if (i >= a.rows * cols * 4)
-        return;
-    const int j = i / 4 % cols, v = a.first + i / 4 / cols, cb = j / taps, tap = j % taps;
-    const int z = v % a.z * a.stride + tap % a.kz, y = v / a.z % a.y * a.stride + tap / a.kz % a.ky;
-    const int x = v / a.z / a.y % a.x * a.stride + tap / a.kz / a.ky, n = v / a.z / a.y / a.x;
-    ST4(rows + a.off[1] + i * 4) =
-        LD4(map + a.off[0] + a.s0 + n * a.sn + cb * a.sb + x * a.sp + y * a.sr + z * 16 + i % 4 * 4);
+    ROWS
+    ST4(rows + a.off[1] + i * 4) = LD4(map + a.off[0] + at);
 }
 
 /* blas_map: map[n][kb][v * stride + tap][16] = b[kb] + rows[r][kb][tap][16], or accum: map + rows. One float4 each;
  * voxels beyond the map are left out. */
 __kernel WG64 void blas_map(GC(float) rows, GC(float) wt, G(float) map, struct a_blas a)
 {
-    const int i = GROUP() * 64 + LOCAL(), taps = a.kx * a.ky * a.kz, cols = a.nb * taps;
-    if (i >= a.rows * cols * 4)
-        return;
-    const int j = i / 4 % cols, v = a.first + i / 4 / cols, kb = j / taps, tap = j % taps;
-    const int z = v % a.z * a.stride + tap % a.kz, y = v / a.z % a.y * a.stride + tap / a.kz % a.ky;
-    const int x = v / a.z / a.y % a.x * a.stride + tap / a.kz / a.ky, n = v / a.z / a.y / a.x;
+    ROWS
     if (x >= a.fx || y >= a.fy || z >= a.fz)
         return;
-    G(float) d = map + a.off[2] + a.s0 + n * a.sn + kb * a.sb + x * a.sp + y * a.sr + z * 16 + i % 4 * 4;
+    G(float) d = map + a.off[2] + at;
     float4 sum = LD4(rows + a.off[0] + i * 4);
     if (a.accum)
         sum += LD4(d);
     else if (a.bias >= 0)
-        sum += LD4(wt + a.off[1] + a.bias + kb * 16 + i % 4 * 4);
+        sum += LD4(wt + a.off[1] + a.bias + block * 16 + i % 4 * 4);
     ST4(d) = sum;
 }
 

@@ -235,6 +235,8 @@ static bool once(pv_tape *t, const struct bench_op *op, const struct pv_layer *l
         return false;
     uint64_t t0 = pv_clock_ns();
     pv_tensor *y = op->call(t, l, in);
+    if (y && !grads && pv_tensor_pin(y))    /* a normalisation that its reader would apply is applied */
+        pv_tensor_unpin(y);
     if (grads && y) {
         pv_tensor *dy = pv_tensor_new(t->dev, y->h, PV_F32);
         pv_tensor_zero(dy);
