@@ -299,8 +299,8 @@ static void step(struct pv_run *r, const struct pv_patches *b)
     pv_net_out_free(&q.t.o);
     pv_net_out_free(&q.m.o);
 
-    model_step(r, &s->m, loss);
-    pv_scope_end(&k);
+    pv_run_backward_end(r, &k, loss);
+    model_move(r, &s->m);
 }
 
 const struct pv_method pv_method_ducisc = {

@@ -103,12 +103,6 @@ pv_tensor *model_mix(struct pv_run *r, struct pv_scope *s, pv_tensor *a, pv_tens
 
 void model_forget(struct model_pass *p) { pv_net_out_free(&p->o); }
 
-void model_step(struct pv_run *r, const struct model *m, pv_tensor *loss)
-{
-    pv_run_backward(r, loss);
-    model_move(r, m);
-}
-
 void model_move(struct pv_run *r, const struct model *m)
 {
     pv_run_step(r, m->student);

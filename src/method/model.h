@@ -53,9 +53,7 @@ void model_forget(struct model_pass *p);
 /* share[i] a[i] + (1 - share[i]) b[i] of every sample i; a, b PLAIN F32 of one shape, up to 64 samples. A constant. */
 pv_tensor *model_mix(struct pv_run *r, struct pv_scope *s, pv_tensor *a, pv_tensor *b, const double *share);
 
-/* Walks back, steps the student, moves the teacher by option "ema". */
-void model_step(struct pv_run *r, const struct model *m, pv_tensor *loss);
-/* The same where everything has walked back already. */
+/* After the walk back: steps the student, moves the teacher by option "ema". */
 void model_move(struct pv_run *r, const struct model *m);
 /* The end of a step: logs sum w l as "loss", drops results of the pass, walks back, steps, moves the teacher if there
  * is one, ends the scope. */

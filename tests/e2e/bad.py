@@ -367,6 +367,9 @@ def memory():
     refuses(NO_DEVICE, 'of device memory', 'has 1 MiB', 'another device', args=t + ['--limit', 'memory=1M'])
     told = json.loads(run('devices', '--method', 'mt', '--preset', 'la', '--json'))
     assert any(d.get('training_bytes', 0) > 1e9 and d['training_fits'] in (True, False) for d in told), told
+    run('devices', '--method', 'fixmatch', '--preset', 'acdc', says=['fixmatch acdc cannot be trained: ', '3D data'])
+    told = json.loads(run('devices', '--method', 'fixmatch', '--preset', 'acdc', '--json'))
+    assert any('3D data' in d.get('training_error', '') for d in told), told
 
     def little(args, start, step):
         """What is said just below the least memory that suffices, and that limit."""

@@ -3,6 +3,8 @@
 """Training that is stopped in any way and goes on with --resume ends with the bits of training that was never
 stopped: killed at random moments and while a checkpoint is written, SIGTERM, SIGINT, --stop-after.
     resume.py PROTOVOX PHANTOMS DEVICE [--small]"""
+import csv
+import json
 import os
 import random
 import shutil
@@ -55,11 +57,21 @@ def after(seconds):
     return lambda: time.monotonic() > end
 
 
+def times_are_of_the_device(folder):
+    """Seconds of the steps, from end to end, are those of the run: none ends before the device has done it."""
+    with open(folder + '/metrics.csv', newline='') as f:
+        seconds = [float(r['seconds']) for r in csv.DictReader(f) if r['loss']]
+    with open(folder + '/training.json') as f:
+        whole = json.load(f)['seconds']
+    assert len(seconds) == N and min(seconds) > 0 and abs(sum(seconds) - whole) <= 1e-3 * whole, (seconds, whole)
+
+
 def never_stopped():
     phantoms('data', size='24x24x24' if SMALL else '40x40x24', train=4, test=1)
     for m in METHODS:
         text = run(*train(m, f'{m}-whole', *every(0)))
         assert f'{N} iterations done: {m}-whole/final.safetensors' in text, text
+        times_are_of_the_device(f'{m}-whole')
         assert len(losses(f'{m}-whole')) == N and [s for s, _ in events(f'{m}-whole')] == list(range(1, N + 1))
 
 
