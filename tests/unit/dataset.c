@@ -56,7 +56,7 @@ static void put(const char *set, const char *name, int parts, float value, int c
 static void put_nnunet(const char *set)
 {
     static const char *const with[] = {"c1", "c3", "c4"};
-    unit_remove_tree(unit_path(set));
+    pv_remove_tree(unit_path(set));
     put_text(set, "dataset.json", JSON);
     for (int i = 1; i <= 4; i++) {
         char name[64];
@@ -201,7 +201,7 @@ static void folds(void **state)
 static void several_channels_and_explicit_paths(void **state)
 {
     struct pv_volume v;
-    unit_remove_tree(unit_path("two"));
+    pv_remove_tree(unit_path("two"));
     put_text("two", "dataset.json", "{\"channel_names\": {\"0\": \"T1\", \"1\": \"T2\"}, \"labels\": "
              "{\"background\": 0, \"a\": 1, \"b\": 2, \"ignore\": 3}, \"file_ending\": \".nii\"}");
     put("two", "imagesTr/x_y_0000.nii", PV_IMAGE, 1, 2);
@@ -263,7 +263,7 @@ static void h5_folders(void **state)
         skip();
     for (size_t i = 0; i < PV_COUNT(names); i++) {
         static const char *const case_ids[] = {"B1", "A2", "C3"};
-        unit_remove_tree(unit_path("h5"));
+        pv_remove_tree(unit_path("h5"));
         for (int k = 0; k < 3; k++) {
             struct pv_str name = {0};
             const char *at = strstr(names[i], "%s");

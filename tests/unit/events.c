@@ -136,7 +136,7 @@ static struct pv_strs files_in(const char *dir)
 static const char *fresh_dir(const char *name)
 {
     const char *dir = unit_path(name);
-    unit_remove_tree(dir);
+    pv_remove_tree(dir);
     assert_true(pv_mkdirs(dir));
     return dir;
 }

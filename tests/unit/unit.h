@@ -39,26 +39,10 @@ static inline const char *unit_path(const char *name)
     return path[k];
 }
 
-static inline void unit_remove_tree(const char *path)
-{
-    char **names;
-    size_t n;
-    if (pv_is_dir(path) && pv_list_dir(path, &names, &n)) {
-        for (size_t i = 0; i < n; i++) {
-            char *p = pv_path_join(path, names[i]);
-            unit_remove_tree(p);
-            pv_free(p);
-            free(names[i]);
-        }
-        free(names);
-    }
-    pv_remove(path);
-}
-
 static inline int unit_tmp_remove(void **state)
 {
     (void)state;
-    unit_remove_tree(unit_tmp());
+    pv_remove_tree(unit_tmp());
     return 0;
 }
 

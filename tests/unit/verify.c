@@ -86,7 +86,7 @@ static void put_label(const char *id, struct bend b)
 /* c1 .. c4 and t1 with labels 1 and 2: nothing to find. */
 static void make_good(void)
 {
-    unit_remove_tree(unit_path(SET));
+    pv_remove_tree(unit_path(SET));
     put_text(SET "/dataset.json", "{\"channel_names\": {\"0\": \"MRI\"}, \"labels\": {\"background\": 0, \"a\": 1, "
              "\"b\": 2, \"ignore\": 3}, \"numTraining\": 4, \"file_ending\": \".nii.gz\"}");
     static const char *const ids[] = {"c1", "c2", "c3", "c4", "t1"};
@@ -239,7 +239,7 @@ static void sets(void **state)
     one(PV_GRADE_ERROR, "dataset", NULL, "no dataset.json", "verify again");
     put_text(SET "/train.list", "c1\nc2\nc9\n");
     one(PV_GRADE_ERROR, "dataset", NULL, "names the case c9", "verify again");
-    unit_remove_tree(unit_path(SET));
+    pv_remove_tree(unit_path(SET));
     one(PV_GRADE_ERROR, "dataset", NULL, "there is no folder", "verify again");
 }
 
@@ -269,7 +269,7 @@ static void h5_set(void **state)
 {
 #if PV_HAVE_HDF5
     struct pv_volume v = {.channels = 1, .size = {S, S, S}, .spacing = {1, 1, 1}};
-    unit_remove_tree(unit_path(SET));
+    pv_remove_tree(unit_path(SET));
     assert_true(pv_mkdirs(unit_path(SET "/data")));
     pv_geometry_plain(&v.geo, v.size, v.spacing);
     assert_true(pv_volume_room("v", PV_IMAGE, &v) && pv_volume_room("v", PV_LABEL, &v));
