@@ -48,7 +48,9 @@ static bool step(struct pv_run *r, const struct pv_patches *b, int iter, double 
     uint64_t t0 = pv_clock_ns();
     if (!pv_run_begin_step(r, iter))
         return false;
-    r->method->step(r, b);
+    do
+        r->method->step(r, b);
+    while (pv_run_next_part(r));
     bool ok = pv_dev_finish(r->dev);
     *ms = (double)(pv_clock_ns() - t0) * 1e-6;
     drop_logs(r);

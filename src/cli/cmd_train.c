@@ -54,7 +54,7 @@ static bool settings_fit(const struct pv_config_args *ca, const char *run)
 static int run(int argc, char **argv)
 {
     struct pv_dev_args dev_args = {0};
-    struct pv_config_args ca = {.labeled = -1, .iters = -1, .batch = -1, .seed = -1};
+    struct pv_config_args ca = {.labeled = -1, .iters = -1, .batch = -1, .seed = -1, .accumulate = -1};
     struct pv_train_args ta = {0};
     struct pv_strs sets = {0};
     struct pv_str lines = {0};
@@ -71,6 +71,7 @@ static int run(int argc, char **argv)
         {"stop-after", PV_OPT_INT, &ta.stop_after, "N", "stop after N iterations with a checkpoint, no rescaling"},
         {"patch", PV_OPT_SHAPE, ca.patch, "XxYxZ", "patch size"},
         {"batch", PV_OPT_INT, &ca.batch, "N", "labelled samples per batch, and as many unlabelled"},
+        {"accumulate", PV_OPT_INT, &ca.accumulate, "N", "batches per iteration, gradients averaged (default 1)"},
         {"seed", PV_OPT_INT, &ca.seed, "N", "seed of everything random (default 1337)"},
         {"seeds", PV_OPT_STR, &seeds, "1,2,3", "train with each into RUN/seed-N; mean and spread of the scores"},
         PV_DEVICE_OPTS(dev_args),
@@ -100,8 +101,10 @@ static int run(int argc, char **argv)
         pv_fail(PV_FAULT_USAGE, "train needs --data and --out; see protovox train --help");
         goto done;
     }
-    if (ta.stop_after < 0 || ca.labeled < -1 || ca.iters == 0 || ca.batch == 0) {
-        pv_fail(PV_FAULT_USAGE, "--iters and --batch must be at least 1, --labeled and --stop-after not negative");
+    if (ta.stop_after < 0 || ca.labeled < -1 || ca.iters == 0 || ca.batch == 0 || ca.accumulate == 0 ||
+        ca.accumulate < -1) {
+        pv_fail(PV_FAULT_USAGE, "--iters, --batch and --accumulate must be at least 1, --labeled and --stop-after not "
+                "negative");
         goto done;
     }
     if (simulate)

@@ -55,7 +55,7 @@ void cp_teach(struct pv_run *r, struct cp *c)
 {
     const double alpha = pv_run_opt(r, "ema");
     pv_run_ema(r, c->teacher, c->student, alpha);
-    if (pv_run_opt(r, "ema_stats") > 0 && c->teacher->p->stats)
+    if (pv_run_last_part(r) && pv_run_opt(r, "ema_stats") > 0 && c->teacher->p->stats)
         pv_ema_update(c->teacher->p->stats, c->student->p->stats, (float)alpha);
 }
 

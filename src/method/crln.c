@@ -167,7 +167,7 @@ static void op_step(struct pv_run *r, struct pv_scope *k, const struct parts *q)
     pv_tensor *loss = crln_segment(r->tape, k, z, q->labels);
     pv_net_out_free(&o);
     pv_run_log(r, "loss_op", loss);
-    pv_run_backward(r, loss);
+    pv_run_backward_alone(r, loss);
     for (int i = 0; i < r->num_nets; i++)
         if (r->nets[i].net == s->student) {
             double before = r->nets[i].lr_scale;
@@ -220,7 +220,7 @@ static void step(struct pv_run *r, const struct pv_patches *b)
     pv_run_backward(r, loss);
     pv_run_step(r, s->student);
     pv_run_ema(r, s->teacher, s->student, pv_ema_alpha(r->iter, pv_run_opt(r, "ema")));
-    if (s->rectify) {
+    if (s->rectify && pv_run_last_part(r)) {
         op_step(r, &k, &q);
         log_scalar(r);
     }

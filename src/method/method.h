@@ -29,7 +29,7 @@ struct pv_stage {
     double length;              /* share of the run's iterations, or iterations at reference length if >= 1 */
     int labeled, unlabeled;     /* samples per batch */
 };
-enum { PV_MAX_STAGES = 4, PV_MAX_NETS = 6, PV_MAX_STATES = 16, PV_MAX_LOGS = 24 };
+enum { PV_MAX_STAGES = 4, PV_MAX_NETS = 6, PV_MAX_STATES = 16, PV_MAX_LOGS = 24, PV_MOST_PARTS = 64 };
 
 /* An option of a method: default here, preset and command line override it ("method.NAME"). iterations: the value
  * counts iterations at reference length and is rescaled with --iters. */
@@ -58,7 +58,8 @@ struct pv_method {
      * False: a fault. */
     int prepare_stage;
     bool (*prepare)(struct pv_run *r, const struct pv_patches *b, int number, int count);
-    /* One optimisation step. Device failures are asked by the trainer afterwards. */
+    /* One batch of an optimisation step, mostly the only one (pv_run.parts): calls below that move weights do nothing
+     * before the last. Device failures are asked by the trainer afterwards. */
     void (*step)(struct pv_run *r, const struct pv_patches *b);
     /* Class probabilities PLAIN [n][classes][patch] for evaluation; a new reference. */
     pv_tensor *(*predict)(struct pv_run *r, pv_tensor *image);
@@ -95,6 +96,8 @@ struct pv_run {
     bool inference;             /* no optimisers, no gradients */
     bool resumed;
     int64_t iter, iters;        /* this step from 0; steps of the whole run */
+    int part, parts;            /* of this step: batches one after another whose gradients are averaged */
+    int64_t draw;               /* iter * parts + part: keys batches and random numbers */
     int64_t stage_iter, stage_iters;
     int stage, num_stages;
     struct pv_stage stages[PV_MAX_STAGES];
@@ -120,6 +123,9 @@ struct pv_run *pv_run_new(pv_dev *dev, pv_json *config, bool inference);
 void pv_run_free(struct pv_run **r);
 /* Sets iter, stage and the tape's keys; calls stage_begin when a stage starts (or the run resumes in it). */
 bool pv_run_begin_step(struct pv_run *r, int64_t iter);
+/* The next batch of the same step (train.accumulate); false, and nothing changed, after the last. */
+bool pv_run_next_part(struct pv_run *r);
+bool pv_run_last_part(const struct pv_run *r);
 void pv_run_batch_size(const struct pv_run *r, int stage, int *labeled, int *unlabeled);
 
 /* ---- for methods ---- */
@@ -138,8 +144,11 @@ double pv_run_lr(const struct pv_run *r);                          /* of the con
 bool pv_run_forward(struct pv_run *r, pv_net *n, pv_tensor *x, uint32_t pass, int flags, unsigned want,
                     struct pv_net_out *out);
 /* SGD on all trained networks of the run (or only `n`): walks back from `loss`, steps, clears gradients. In mixed
- * precision gradients are scaled in between, by one number for the whole iteration. */
+ * precision gradients are scaled in between, by one number for the whole iteration. With several parts each adds its
+ * share of the gradients, and only the last one steps, as pv_run_ema() moves only then. */
 void pv_run_backward(struct pv_run *r, pv_tensor *loss);
+/* The same for a loss whose gradients the last part alone gives: not shared. */
+void pv_run_backward_alone(struct pv_run *r, pv_tensor *loss);
 /* The same, ending the scope before the walk: what only it held (`loss` may be part of it) makes room for gradients. */
 void pv_run_backward_end(struct pv_run *r, struct pv_scope *s, pv_tensor *loss);
 void pv_run_step(struct pv_run *r, pv_net *n);

@@ -7,6 +7,7 @@
 #include "method/method.h"
 #include "ops/augment.h"
 #include "ops/map.h"
+#include "ops/scalar.h"
 #include "ops/tune.h"
 
 const struct pv_method *pv_method_find(const char *name)
@@ -161,6 +162,24 @@ static void next_scale(struct pv_run *r)
     pv_tensor_put(&skipped);
 }
 
+static void key_part(struct pv_run *r)
+{
+    r->draw = r->iter * r->parts + r->part;
+    r->tape->step = (uint64_t)r->draw;
+    pv_tape_pass(r->tape, 0);
+}
+
+bool pv_run_next_part(struct pv_run *r)
+{
+    if (pv_run_last_part(r))
+        return false;
+    r->part++;
+    key_part(r);
+    return true;
+}
+
+bool pv_run_last_part(const struct pv_run *r) { return r->part + 1 == r->parts; }
+
 bool pv_run_begin_step(struct pv_run *r, int64_t iter)
 {
     int stage = 0;
@@ -171,8 +190,8 @@ bool pv_run_begin_step(struct pv_run *r, int64_t iter)
     r->stage = stage;
     r->stage_iter = iter - r->stage_first[stage];
     r->stage_iters = r->stage_first[stage + 1] - r->stage_first[stage];
-    r->tape->step = (uint64_t)iter;
-    pv_tape_pass(r->tape, 0);
+    r->part = 0;
+    key_part(r);
     next_scale(r);
     if (enter && r->method->stage_begin && !r->method->stage_begin(r, stage))
         return false;
@@ -220,6 +239,7 @@ struct pv_run *pv_run_new(pv_dev *dev, pv_json *config, bool inference)
     r->stage = -1;
     r->seed = (uint64_t)pv_json_num(train, "seed", 1337);
     r->iters = (int64_t)pv_json_num(train, "iters", 6000);
+    r->parts = (int)pv_json_num(train, "accumulate", 1);
     r->scale = (double)r->iters / pv_json_num(train, "reference_iters", (double)r->iters);
     r->net = net_config(config);
     r->classes = r->net.classes;
@@ -332,7 +352,7 @@ bool pv_run_forward(struct pv_run *r, pv_net *n, pv_tensor *x, uint32_t pass, in
     return pv_net_forward(n, r->tape, x, flags, want, out);
 }
 
-void pv_run_backward(struct pv_run *r, pv_tensor *loss)
+void pv_run_backward_alone(struct pv_run *r, pv_tensor *loss)
 {
     pv_tensor *seed = pv_loss_scale_seed(r->loss_scale);
     if (loss && (seed || !r->loss_scale))
@@ -340,6 +360,14 @@ void pv_run_backward(struct pv_run *r, pv_tensor *loss)
     else
         pv_tape_clear(r->tape);
     pv_tensor_put(&seed);
+}
+
+void pv_run_backward(struct pv_run *r, pv_tensor *loss)
+{
+    const float share = 1 / (float)r->parts;
+    pv_tensor *part = loss && r->parts > 1 ? pv_scalar_sum(r->tape, 1, &loss, &share, NULL) : pv_tensor_ref(loss);
+    pv_run_backward_alone(r, part);
+    pv_tensor_put(&part);
 }
 
 void pv_run_backward_end(struct pv_run *r, struct pv_scope *s, pv_tensor *loss)
@@ -375,6 +403,8 @@ static void step_run(void *user, size_t first, int n)
 void pv_run_step(struct pv_run *r, pv_net *net)
 {
     const pv_json *o = pv_json_get(r->config, "optim");
+    if (!pv_run_last_part(r))
+        return;
     for (int i = 0; i < r->num_nets; i++) {
         struct pv_run_net *e = &r->nets[i];
         if (!e->momentum || (net && e->net != net))
@@ -401,6 +431,8 @@ void pv_run_step(struct pv_run *r, pv_net *net)
 
 void pv_run_ema(struct pv_run *r, pv_net *teacher, pv_net *student, double alpha)
 {
+    if (!pv_run_last_part(r))
+        return;
     pv_ema_update(teacher->p->flat, student->p->flat, (float)alpha);
     pv_params_changed(teacher->p);
 }
@@ -454,7 +486,7 @@ pv_tensor *pv_run_noise(struct pv_run *r, const char *name, pv_tensor *x, double
 void pv_run_uniforms(struct pv_run *r, const char *name, int n, double lo, double hi, double *v)
 {
     const struct pv_given *g = find_given(r, name);
-    struct pv_rng rng = pv_rng_make(r->seed, pv_stream(name, (uint64_t)r->iter, 0));
+    struct pv_rng rng = pv_rng_make(r->seed, pv_stream(name, (uint64_t)r->draw, 0));
     for (int i = 0; i < n; i++)
         v[i] = g && i < g->n ? g->v[i] : lo + (hi - lo) * pv_rng_uniform(&rng);
 }
@@ -462,7 +494,7 @@ void pv_run_uniforms(struct pv_run *r, const char *name, int n, double lo, doubl
 void pv_run_betas(struct pv_run *r, const char *name, int n, double a, double b, double *v)
 {
     const struct pv_given *g = find_given(r, name);
-    struct pv_rng rng = pv_rng_make(r->seed, pv_stream(name, (uint64_t)r->iter, 0));
+    struct pv_rng rng = pv_rng_make(r->seed, pv_stream(name, (uint64_t)r->draw, 0));
     for (int i = 0; i < n; i++)
         v[i] = g && i < g->n ? g->v[i] : pv_rng_beta(&rng, a, b);
 }
@@ -470,7 +502,7 @@ void pv_run_betas(struct pv_run *r, const char *name, int n, double a, double b,
 void pv_run_below(struct pv_run *r, const char *name, int n, const int *below, int *v)
 {
     const struct pv_given *g = find_given(r, name);
-    struct pv_rng rng = pv_rng_make(r->seed, pv_stream(name, (uint64_t)r->iter, 0));
+    struct pv_rng rng = pv_rng_make(r->seed, pv_stream(name, (uint64_t)r->draw, 0));
     for (int i = 0; i < n; i++)
         v[i] = g && i < g->n ? (int)g->v[i] : below[i] > 0 ? (int)pv_rng_below(&rng, (uint32_t)below[i]) : 0;
 }

@@ -336,7 +336,7 @@ static struct pv_loader_params loader_of(const struct pv_feed *f, const struct p
         .pad_label = pv_streq(pv_json_str(d, "annotation", "dense"), "dense") ? 0 : PV_LABEL_IGNORE,
         .replacement = pv_json_flag(d, "replacement", false), .seed = r->seed,
         .aug = {.rotate = pv_json_flag(d, "rotate", true), .flip = pv_json_flag(d, "flip", true)},
-        .first_step = (uint64_t)r->iter};
+        .first_step = (uint64_t)r->draw};
     pv_config_patch(r->config, "train.patch", p.aug.patch);
     p.flat = (struct pv_slice_params){{p.aug.patch[1], p.aug.patch[2]}, p.aug.rotate, p.aug.flip};
     return p;

@@ -242,7 +242,8 @@ bool pv_config_check(const pv_json *c, const char *name)
     pv_json_free(base);
     static const struct { const char *key; double lo, hi; } ranges[] = {
         {"train.iters", 1, 1e9}, {"train.reference_iters", 1, 1e9}, {"train.labeled_batch", 1, 64},
-        {"train.unlabeled_batch", 0, 64}, {"net.filters", 1, 256}, {"net.classes", 2, 32}, {"net.channels", 1, 8},
+        {"train.unlabeled_batch", 0, 64}, {"train.accumulate", 1, PV_MOST_PARTS}, {"net.filters", 1, 256},
+        {"net.classes", 2, 32}, {"net.channels", 1, 8},
         {"net.dropout", 0, 0.99}, {"net.dims", 2, 3}, {"optim.lr", 0, 1000}, {"optim.momentum", 0, 1},
         {"optim.weight_decay", 0, 10}, {"data.labeled", 0, 1e6}, {"eval.batch", 1, 256},
         {"data.slices", 1, PV_CROSS_MOST}, {"active.rounds", 0, 1000}, {"active.initial", 0, 1e6},
@@ -321,6 +322,8 @@ static bool apply_options(pv_json *c, const struct pv_config_args *a)
         pv_json_set_num(train, "labeled_batch", (double)a->batch);
         pv_json_set_num(train, "unlabeled_batch", (double)a->batch);
     }
+    if (a->accumulate > 0)
+        pv_json_set_num(train, "accumulate", (double)a->accumulate);
     if (a->patch[0])
         pv_config_set_shape(c, "train.patch", a->patch);
     for (size_t i = 0; i < a->num_sets; i++)

@@ -16,6 +16,7 @@ struct pv_config_args {
     const char *file;               /* --config; NULL: none */
     const pv_json *over;            /* settings like those of file, over them; NULL: none */
     int64_t labeled, iters, batch, seed;    /* < 0: the preset's. batch: labelled and unlabelled each */
+    int64_t accumulate;         /* batches per iteration, <= 0: the preset's */
     int patch[3];                   /* [0] == 0: the preset's */
     const char *const *sets;        /* "a.b=c" */
     size_t num_sets;

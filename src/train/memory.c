@@ -6,12 +6,10 @@
 
 #include "train/config.h"
 
-/* One step with a batch of the stage's make-up, as the trainer makes it. */
-static bool step(struct pv_run *r, int64_t iter)
+/* A batch of the stage's make-up, as the trainer makes it. */
+static bool batch(struct pv_run *r)
 {
     int nl, nu;
-    if (!pv_run_begin_step(r, iter))
-        return false;
     pv_run_batch_size(r, r->stage, &nl, &nu);
     struct pv_patches b = {.num_labeled = nl, .num_unlabeled = nu};
     b.image = pv_tensor_new(r->dev, pv_plain(r->net.dims, nl + nu, r->net.channels, r->net.patch), PV_F32);
@@ -25,6 +23,15 @@ static bool step(struct pv_run *r, int64_t iter)
             pv_read_end(&r->logs[i].ticket, &(float){0});
     r->num_logs = 0;
     return !pv_dev_failed(r->dev);
+}
+
+static bool step(struct pv_run *r, int64_t iter)
+{
+    bool ok = pv_run_begin_step(r, iter);
+    do
+        ok = ok && batch(r);
+    while (ok && pv_run_next_part(r));
+    return ok;
 }
 
 /* Validation predicts some windows at a time. */
@@ -104,8 +111,13 @@ static char *tips(const struct pv_dev_info *dev, const pv_json *config)
         pv_json_set_num(t, "labeled_batch", n);
         if (pv_json_num(t, "unlabeled_batch", 0) > 0)
             pv_json_set_num(t, "unlabeled_batch", n);
-        char option[32];
+        const int was = (int)pv_json_num(train, "labeled_batch", 2), parts = (int)pv_json_num(train, "accumulate", 1);
+        char option[64];
         snprintf(option, sizeof option, "--batch %d", n);
+        if (was % n == 0 && was / n * parts <= PV_MOST_PARTS) {     /* as many samples per iteration as before */
+            snprintf(option, sizeof option, "--batch %d --accumulate %d", n, was / n * parts);
+            pv_json_set_num(t, "accumulate", was / n * parts);
+        }
         try(&out, dev, c, option);
     }
     size_t before = out.len;

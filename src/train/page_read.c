@@ -178,6 +178,10 @@ size_t page_rows(const struct page_run *r, struct page_texts *t, struct pv_repor
         ? pv_asprintf("%g labelled + %g unlabelled", pv_json_num(train, "labeled_batch", 0),
                       pv_json_num(train, "unlabeled_batch", 0))
         : pv_asprintf("%g", pv_json_num(train, "labeled_batch", 0)))};
+    const double parts = pv_json_num(train, "accumulate", 1);
+    if (parts > 1)
+        row[n++] = (struct pv_report_row){"Batches", page_keep(t, pv_asprintf("%g per iteration, gradients averaged",
+                                                                              parts))};
     row[n++] = (struct pv_report_row){"Seed", page_keep(t, pv_asprintf("%.0f", pv_json_num(train, "seed", 0)))};
     if (r->seconds > 0)
         row[n++] = (struct pv_report_row){"Training time", page_keep(t, time_text(r->seconds))};

@@ -25,6 +25,7 @@ enum { MAX_LATE = 12 };
 
 struct late {
     int64_t iter;
+    int part, parts;
     double lr;
     int n;
     struct pv_run_log logs[PV_MAX_LOGS];
@@ -40,7 +41,9 @@ struct pv_trainer {
     pv_train_log *log;
     struct late late[MAX_LATE];
     int num_late;
-    struct pv_log_row last;
+    struct pv_log_row last, sum;        /* sum: of the parts read so far of the next row */
+    char sum_names[PV_LOG_COLS][32];
+    int sum_num[PV_LOG_COLS];
     char last_names[PV_LOG_COLS][32];
     int64_t done, every;
     double minutes, seconds, best, per_step;
@@ -83,23 +86,51 @@ static double since_last_row(pv_trainer *t)
     return s;
 }
 
-static bool pop_late(pv_trainer *t)
+/* Adds what one part of a step logged. */
+static bool add_logs(pv_trainer *t, struct late *l)
 {
-    struct late *l = &t->late[0];
-    struct pv_log_row *r = &t->last;
-    *r = (struct pv_log_row){.iter = l->iter};
-    bool ok = true, finite = true;
-    for (int i = 0; i < l->n && r->n < PV_LOG_COLS - 2; i++) {
+    struct pv_log_row *s = &t->sum;
+    bool ok = true;
+    if (l->part == 0)
+        *s = (struct pv_log_row){0};
+    for (int i = 0; i < l->n; i++) {
         double v = l->logs[i].value;
         if (l->logs[i].ticket) {
             float f = NAN;
             ok = pv_read_end(&l->logs[i].ticket, &f) && ok;
             v = f;
         }
-        snprintf(t->last_names[r->n], sizeof t->last_names[0], "%s", l->logs[i].name);
+        int k = 0;
+        while (k < s->n && (l->parts == 1 || !pv_streq(t->sum_names[k], l->logs[i].name)))
+            k++;
+        if (k == PV_LOG_COLS - 2)
+            continue;
+        if (k == s->n) {
+            snprintf(t->sum_names[k], sizeof t->sum_names[0], "%s", l->logs[i].name);
+            t->sum_num[s->n++] = 0;
+        }
+        s->value[k] += v;
+        t->sum_num[k]++;
+    }
+    return ok;
+}
+
+/* A row of metrics.csv: means over the parts of a step. */
+static bool pop_late(pv_trainer *t)
+{
+    struct late *l = &t->late[0];
+    bool ok = add_logs(t, l), finite = true;
+    if (l->part + 1 < l->parts) {
+        memmove(t->late, t->late + 1, sizeof *t->late * (size_t)--t->num_late);
+        return ok;
+    }
+    struct pv_log_row *r = &t->last;
+    *r = (struct pv_log_row){.iter = l->iter};
+    memcpy(t->last_names, t->sum_names, sizeof t->last_names);
+    for (; r->n < t->sum.n; r->n++) {
         r->name[r->n] = t->last_names[r->n];
-        r->value[r->n++] = v;
-        if (pv_streq(l->logs[i].name, "loss") && !isfinite(v))
+        r->value[r->n] = t->sum.value[r->n] / t->sum_num[r->n];
+        if (pv_streq(r->name[r->n], "loss") && !isfinite(r->value[r->n]))
             finite = false;
     }
     r->name[r->n] = "lr";
@@ -132,7 +163,7 @@ static bool push_late(pv_trainer *t)
     while (ok && t->num_late && (t->num_late == MAX_LATE || late_ready(&t->late[0])))
         ok = pop_late(t);
     struct late *l = &t->late[t->num_late++];
-    *l = (struct late){.iter = r->iter + 1, .lr = pv_run_lr(r), .n = r->num_logs};
+    *l = (struct late){.iter = r->iter + 1, .part = r->part, .parts = r->parts, .lr = pv_run_lr(r), .n = r->num_logs};
     memcpy(l->logs, r->logs, sizeof r->logs[0] * (size_t)r->num_logs);
     r->num_logs = 0;
     return ok;
@@ -609,6 +640,23 @@ static enum pv_train_state settle(pv_trainer *t, bool ok)
     return stop ? PV_TRAIN_STOPPED : enough ? PV_TRAIN_DONE : PV_TRAIN_MORE;
 }
 
+static enum pv_train_state one_batch(pv_trainer *t)
+{
+    struct pv_run *r = t->run;
+    struct pv_patches b = {0};
+    const char *text;
+    if (!pv_feed_next(&t->feed, r, &b))
+        return failed(t);
+    r->method->step(r, &b);
+    pv_tensor_put(&b.image);
+    pv_tensor_put(&b.label);
+    pv_dev_flush(r->dev);
+    if (pv_dev_failed(r->dev))
+        return failed(t);
+    /* a fault: an op refused its input, or the loader stopped */
+    return pv_fault_mine(&text) == PV_FAULT_NONE ? PV_TRAIN_MORE : PV_TRAIN_FAILED;
+}
+
 enum pv_train_state pv_trainer_step(pv_trainer *t)
 {
     struct pv_run *r = t->run;
@@ -618,23 +666,18 @@ enum pv_train_state pv_trainer_step(pv_trainer *t)
         return finish(t);
     if (t->a.stop_after > 0 && t->done >= t->a.stop_after)
         return PV_TRAIN_DONE;   /* of a run that was resumed */
-    struct pv_patches b = {0};
     enum pv_train_state round = active_round(t);
     if (round != PV_TRAIN_MORE)
         return round == PV_TRAIN_FAILED ? failed(t) : round;
-    if (!pv_run_begin_step(r, t->done) || !pv_feed_prepare(&t->feed, r) || !pv_feed_stage(&t->feed, r) ||
-        !pv_feed_next(&t->feed, r, &b))
+    if (!pv_run_begin_step(r, t->done) || !pv_feed_prepare(&t->feed, r) || !pv_feed_stage(&t->feed, r))
         return failed(t);
-    r->method->step(r, &b);
-    pv_tensor_put(&b.image);
-    pv_tensor_put(&b.label);
-    pv_dev_flush(r->dev);
-    if (pv_dev_failed(r->dev))
-        return failed(t);
-    const char *text;
-    if (pv_fault_mine(&text) != PV_FAULT_NONE)
-        return PV_TRAIN_FAILED; /* an op refused its input, or the loader stopped */
-    bool ok = push_late(t);
+    bool ok;
+    do {
+        enum pv_train_state s = one_batch(t);
+        if (s != PV_TRAIN_MORE)
+            return s;
+        ok = push_late(t);
+    } while (ok && pv_run_next_part(r));
     t->done++;
     if (ok && t->done >= r->iters)      /* the last line shows the last losses */
         ok = drain_late(t);

@@ -60,7 +60,7 @@ def options():
     refuses(USAGE, 'multiples of 16', '30x32x16', '--patch', args=t + ['--patch', '30x32x16'])
     refuses(USAGE, '--patch', '112x112x80', args=t + ['--patch', '32'])
     refuses(USAGE, '128x128x128', '40x40x24', 'smaller --patch', args=t + ['--patch', '128x128x128'])
-    refuses(USAGE, '--iters and --batch', args=t + ['--batch', 0])
+    refuses(USAGE, '--iters, --batch and --accumulate', args=t + ['--batch', 0])
     refuses(USAGE, '--limit', 'memory', args=t + ['--limit', 'space=3'])
     assert 'ref:0' in refuses(USAGE, "no device 'gpu'; known are", args=t + ['--device', 'gpu'])
     assert 'ref:0' in refuses(NO_DEVICE, "no device 'opencl:9'; known are", args=t + ['--device', 'opencl:9'])
@@ -356,11 +356,12 @@ def memory():
     t = train('data', 'mem', '--overwrite', '--stop-after', 1)
     need = int(re.search(r'at most (\d+) MiB of device memory are needed', run(*t)).group(1))
     limit = ['--limit', f'memory={need - 2}M']
-    text = refuses(NO_DEVICE, 'MiB of device memory', f'has {need - 2} MiB', 'what fits: --batch 1 (', args=t + limit)
+    text = refuses(NO_DEVICE, 'MiB of device memory', f'has {need - 2} MiB',
+                   'what fits: --batch 1 --accumulate 2 (', args=t + limit)
     least = int(re.search(r'training needs (\d+) MiB', text).group(1))
     assert need <= least <= 1.3 * need, (need, least)
     run(*t, '--limit', f'memory={least + 1}M')
-    options = re.findall(r'(--[a-z]+ \S+) \(\d+ MiB\)', text)
+    options = re.findall(r'(--[a-z][^(]*) \(\d+ MiB\)', text)
     assert [o.split()[0] for o in options] == ['--batch', '--patch', '--set'], text
     for o in options:
         run(*t, *o.split(), *limit)
