@@ -8,7 +8,7 @@
 #include "platform/platform.h"
 #include "pv_config.h"
 
-enum { MAX_PLATFORMS = 16, MAX_IDS = 64 };
+enum { MAX_PLATFORMS = 16, MAX_IDS = 64, FLUSH_EVERY = 16 };     /* launches */
 
 /* CPU runtimes that turn explicit float16 code into full vectors, by part of the platform's name. */
 static const char *const fat_platforms[] = {"Portable Computing Language", "Intel(R) OpenCL"};
@@ -340,6 +340,8 @@ void ocl_time(pv_dev *dev, struct ocl_timed t)
     d->timed[d->num_timed++] = t;
 }
 
+static void ocl_flush(pv_dev *dev);
+
 static void ocl_run(pv_dev *dev, const struct pv_resolved *r)
 {
     struct ocl_dev *d = dev->impl;
@@ -375,11 +377,14 @@ static void ocl_run(pv_dev *dev, const struct pv_resolved *r)
         return;
     }
     ocl_time(dev, (struct ocl_timed){ev, r->label, r->k->entry, false});
+    if (dev->info.type != PV_DEV_CPU && ++d->unflushed >= FLUSH_EVERY)
+        ocl_flush(dev);
 }
 
 static void ocl_flush(pv_dev *dev)
 {
     struct ocl_dev *d = dev->impl;
+    d->unflushed = 0;
     ocl_ok(dev, d->cl->clFlush(d->queue), "clFlush");
 }
 

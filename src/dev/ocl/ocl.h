@@ -58,6 +58,7 @@ struct ocl_dev {
     cl_mem gemm_room;                   /* CLBlast's scratch, as large as any product needed so far */
     size_t gemm_room_bytes;
     bool gemm_used;
+    int unflushed;                      /* launches since the last clFlush */
     bool sync;
     /* PoCL keeps what it compiles on disk itself; asked for a binary, it first compiles every kernel of the program
      * once more, for work-groups of any size. */

@@ -64,6 +64,7 @@ struct vk_batch {
     int num_queries;
     struct { const char *label, *kernel; } timed[VK_QUERIES / 2];
     int commands;
+    uint64_t submitted;                 /* ns */
 };
 
 struct vk_pipe {
@@ -86,7 +87,8 @@ struct vk_dev {
     struct pv_matrix matrix;            /* m 0: none */
     VkCommandPool cmd_pool;
     struct vk_batch batch[VK_BATCHES];
-    int cur;
+    int cur, most_commands;             /* the batch that is recorded, where it is submitted */
+    uint64_t retired;                   /* ns, when a batch was last seen to have ended */
     uint64_t serial, done;              /* last submitted and last finished batch */
     uint64_t epoch;                     /* counts barriers */
     VkDescriptorSetLayout set_layout[PV_MAX_BIND + 1];
