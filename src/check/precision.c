@@ -96,9 +96,9 @@ static void loss_scale(struct pv_check *k)
     pv_ck_output(k, "-state", pv_tensor_ref(state), PV_CK_NO_DY);
 }
 
-static const char *const impls3[] = {"direct", "tile", "gemm", "clblast", "coop", NULL},
-    *const impls2[] = {"direct", "two", "gemm", "clblast", "coop", NULL},
-    *const impls[] = {"direct", "gemm", "clblast", "coop", NULL};
+static const char *const impls3[] = {"direct", "tile", "gemm", "clblast", "coop", "mma", NULL},
+    *const impls2[] = {"direct", "two", "gemm", "clblast", "coop", "mma", NULL},
+    *const impls[] = {"direct", "gemm", "clblast", "coop", "mma", NULL};
 
 #define OP(name, impls) {"mixed_" #name, name, 1, 2e-6, 4e-6, impls, pv_conv_has, true}
 static const struct pv_check_op op_half = {"half_round", half, 1, 0, 0},    /* a rule, not an approximation */

@@ -113,7 +113,7 @@ static void by_reference(const struct walk *k, pv_tensor *dst, bool accum)
 static enum conv_how how_of(const char *impl)
 {
     return pv_streq(impl, "tile") ? CONV_TILE : pv_streq(impl, "gemm") ? CONV_GEMM
-           : pv_streq(impl, "coop") ? CONV_COOP : CONV_DIRECT;
+           : pv_streq(impl, "coop") || pv_streq(impl, "mma") ? CONV_COOP : CONV_DIRECT;
 }
 
 static bool by_direct(const struct walk *k, pv_tensor *dst, bool accum, enum conv_how how)
@@ -145,7 +145,7 @@ static bool plain_walk_by(const char *impl, const struct walk *k, pv_tensor *dst
  * are exact in fp32. (Weights are rounded where they are packed.) */
 static bool walk_by(const char *impl, const struct walk *k, pv_tensor *dst, bool accum)
 {
-    if (!k->d->half || pv_streq(impl, "coop"))
+    if (!k->d->half || how_of(impl) == CONV_COOP)
         return plain_walk_by(impl, k, dst, accum);
     struct walk h = *k;
     h.src = pv_half_round(k->src);
@@ -165,7 +165,7 @@ enum { MOST_IMPL = 5 };
 static int simt_implementations(const pv_tape *t, const pv_tensor *fine, const pv_tensor *src, const pv_tensor *dst,
                                 const struct conv_desc *d, bool grads, const char *list[MOST_IMPL])
 {
-    bool can_coop = !grads && coop_kind(t->dev, d, dst == fine);
+    const char *units = !grads && coop_kind(t->dev, d, dst == fine) ? coop_name(t->dev, t->force_impl != NULL) : NULL;
     bool can_gemm = !grads && gemm_kind(d, dst == fine), can_tile = grads || tile_kind(d);
     bool first = can_tile && (!can_gemm || tile_gains(src, dst));
     int n = 0;
@@ -174,14 +174,14 @@ static int simt_implementations(const pv_tape *t, const pv_tensor *fine, const p
             list[n++] = "tile";
         else if (can_gemm && pv_streq(t->force_impl, "gemm"))
             list[n++] = "gemm";
-        else if (can_coop && pv_streq(t->force_impl, "coop"))
-            list[n++] = "coop";
+        else if (units && pv_streq(t->force_impl, units))
+            list[n++] = units;
         list[n++] = "direct";
         return n;
     }
     bool gpu = pv_dev_get_info(t->dev)->type == PV_DEV_GPU;
-    if (gpu && can_coop)
-        list[n++] = "coop";
+    if (gpu && units)
+        list[n++] = units;
     if (!gpu)
         list[n++] = "direct";
     if (first)
@@ -192,8 +192,8 @@ static int simt_implementations(const pv_tape *t, const pv_tensor *fine, const p
         list[n++] = "tile";
     if (gpu)
         list[n++] = "direct";
-    if (!gpu && can_coop)
-        list[n++] = "coop";
+    if (!gpu && units)
+        list[n++] = units;
     if (gpu && t->tune && (grads || gemm_kind(d, dst == fine)) && blas_there(t->dev))
         list[n++] = "clblast";      /* never by rule: only where it is measured to be faster */
     return n;

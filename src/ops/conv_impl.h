@@ -10,7 +10,7 @@
  * other: coarse voxel o meets fine voxels o * stride + tap - pad. */
 /* Simt kernels: one voxel per work-item; tiles in local memory; matrix products; those on matrix units (mixed
  * precision, reads what is not rounded): all three in conv_tile.c. */
-enum conv_how { CONV_DIRECT, CONV_TILE, CONV_GEMM, CONV_COOP };
+enum conv_how { CONV_DIRECT, CONV_TILE, CONV_GEMM, CONV_COOP };     /* CONV_COOP: "coop" or "mma" */
 struct conv_desc {
     int dims, ci, co;           /* of the op: conv ci at fine, co at coarse; conv_up ci at coarse, co at fine */
     int k[3], pad[3], stride;
@@ -110,6 +110,8 @@ struct a_wgrad;
 bool tile_kind(const struct conv_desc *d);
 bool gemm_kind(const struct conv_desc *d, bool upward);
 bool coop_kind(const pv_dev *dev, const struct conv_desc *d, bool upward);
+/* Name of the implementation on matrix units. NULL: the device has none, or imitates them and is not `forced`. */
+const char *coop_name(const pv_dev *dev, bool forced);
 bool tile_gains(const pv_tensor *src, const pv_tensor *dst);
 bool conv_tile_run(pv_dev *dev, struct pv_launch *l, const struct a_conv *a, const struct conv_desc *d, bool upward);
 /* The same for weight gradients. Slabs of planes, and rows of the parts of a plane (a->rows), for `pairs` of blocks. */

@@ -12,6 +12,7 @@ static const char *const spec_tile[] = {"NB", "WG", "TZ", NULL};
 static const char *const spec_wgrad[] = {"S", "KZ", "KG", "WG", NULL};
 static const char *const spec_gemm[] = {"NB", "S", "UP", NULL};
 static const char *const spec_coop[] = {"NB", "S", "UP", "M", "N", "K", "SUBGROUPS", NULL};
+static const char *const spec_mma[] = {"NB", "S", "UP", "UNIT", NULL};
 
 static const struct pv_kernel k_tile[2] = {
     {"conv_tile", "conv_tile", "rrx", sizeof(struct a_tile), {128, 1, 1}, spec_tile},
@@ -19,6 +20,7 @@ static const struct pv_kernel k_tile[2] = {
 };
 static const struct pv_kernel k_gemm = {"conv_gemm", "conv_gemm", "rrx", sizeof(struct a_tile), {128, 1, 1}, spec_gemm};
 static const struct pv_kernel k_coop = {"conv_coop", "conv_coop", "rrx", sizeof(struct a_tile), {128, 1, 1}, spec_coop};
+static const struct pv_kernel k_mma = {"conv_mma", "conv_mma", "rrx", sizeof(struct a_tile), {128, 1, 1}, spec_mma};
 static const struct pv_kernel k_gemm_sum = {"conv_gemm", "gemm_sum", "rrx", sizeof(struct a_tile), {64, 1, 1},
                                             spec_gemm};
 
@@ -35,8 +37,10 @@ bool pv_conv_has(const pv_dev *dev, const char *impl)
     enum pv_dev_class c = pv_dev_get_info(dev)->cls;
     if (pv_streq(impl, "direct"))
         return true;
-    if (pv_streq(impl, "coop"))
-        return pv_dev_matrix(dev, &(struct pv_matrix){0});
+    if (pv_streq(impl, "coop") || pv_streq(impl, "mma")) {
+        const char *name = coop_name(dev, true);
+        return name && pv_streq(impl, name);
+    }
     if (pv_streq(impl, "clblast"))
         return blas_there(dev);
     return c == (pv_streq(impl, "tile") || pv_streq(impl, "gemm") ? PV_SIMT : PV_FAT);
@@ -65,6 +69,12 @@ bool gemm_kind(const struct conv_desc *d, bool upward) { return d->stride == 1 |
 bool coop_kind(const pv_dev *dev, const struct conv_desc *d, bool upward)
 {
     return d->half && gemm_kind(d, upward) && pv_dev_matrix(dev, &(struct pv_matrix){0});
+}
+
+const char *coop_name(const pv_dev *dev, bool forced)
+{
+    struct pv_matrix unit;
+    return pv_dev_matrix(dev, &unit) && (forced || !unit.imitated) ? unit.impl : NULL;
 }
 
 bool tile_gains(const pv_tensor *src, const pv_tensor *dst)
@@ -107,7 +117,8 @@ static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, i
         a.z = pv_ceil_div(a.fz, 2);
     }
     int voxels = a.x * a.y * a.z, blocks = upward ? a.kb * taps : a.kb, steps = upward ? a.cb : a.cb * taps;
-    int nb = blocks >= 3 ? 4 : blocks, rows = unit ? 64 : 256 / nb;
+    bool mma = unit && pv_streq(unit->impl, "mma");
+    int nb = blocks >= 3 ? 4 : blocks, rows = mma ? 128 : unit ? 64 : 256 / nb;
     int groups = pv_ceil_div(a.n * voxels, rows) * pv_ceil_div(blocks, nb);
     int64_t most = (int64_t)(pv_dev_get_info(dev)->limits.max_binding / 64) / ((int64_t)a.n * a.kb * voxels);
     int slabs = pv_min(pv_ceil_div(ENOUGH, groups), steps / LEAST_STEPS);
@@ -115,12 +126,14 @@ static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, i
     slabs = !upward && slabs > 1 ? slabs : 1;
     a.per = pv_ceil_div(steps, slabs);
     slabs = pv_ceil_div(steps, a.per);
-    l->k = unit ? &k_coop : &k_gemm;
+    l->k = mma ? &k_mma : unit ? &k_coop : &k_gemm;
     l->args = &a;
     l->spec[0] = nb;
     l->spec[1] = upward ? 1 : stride;
     l->spec[2] = upward;
-    if (unit) {
+    if (mma) {
+        l->spec[3] = unit->imitated ? 0 : unit->k;
+    } else if (unit) {
         l->spec[3] = unit->m;
         l->spec[4] = unit->n;
         l->spec[5] = unit->k;

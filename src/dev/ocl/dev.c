@@ -393,5 +393,5 @@ const struct pv_backend pv_backend_ocl = {
     .free = ocl_free, .write = ocl_write, .read = ocl_read, .fill = ocl_fill, .copy = ocl_copy,
     .read_begin = ocl_read_begin, .read_ready = ocl_read_ready, .read_end = ocl_read_end, .run = ocl_run,
     .flush = ocl_flush, .finish = ocl_finish, .cache_save = ocl_programs_save, .profile = harvest,
-    .gemm_library = ocl_gemm_library, .gemm = ocl_gemm,
+    .matrix = ocl_matrix, .gemm_library = ocl_gemm_library, .gemm = ocl_gemm,
 };

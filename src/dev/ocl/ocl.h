@@ -59,6 +59,8 @@ struct ocl_dev {
     size_t gemm_room_bytes;
     bool gemm_used;
     int unflushed;                      /* launches since the last clFlush */
+    struct pv_matrix matrix;            /* m 0: none; known once it was asked for */
+    bool matrix_asked;
     bool sync;
     /* PoCL keeps what it compiles on disk itself; asked for a binary, it first compiles every kernel of the program
      * once more, for work-groups of any size. */
@@ -75,6 +77,7 @@ cl_kernel ocl_get_kernel(pv_dev *dev, const struct pv_resolved *r);     /* NULL 
 void ocl_time(pv_dev *dev, struct ocl_timed t);         /* takes over t.event; NULL: nothing to do */
 const char *ocl_gemm_library(struct pv_str *why);
 bool ocl_gemm(pv_dev *dev, const struct pv_gemm *g, const struct pv_gemm_side side[3], char why[128]);
+bool ocl_matrix(const pv_dev *dev, struct pv_matrix *out);
 void ocl_gemm_close(pv_dev *dev);
 void ocl_programs_save(pv_dev *dev);
 void ocl_programs_free(struct ocl_dev *d);

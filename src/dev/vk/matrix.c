@@ -81,7 +81,7 @@ static bool pick(const struct vk_dev *d, int subgroup, struct pv_matrix *out)
     VkResult r = get ? get(d->phys, &n, p) : VK_ERROR_EXTENSION_NOT_PRESENT;
     if (r != VK_SUCCESS && r != VK_INCOMPLETE)
         return false;
-    *out = (struct pv_matrix){.subgroup = subgroup};
+    *out = (struct pv_matrix){.subgroup = subgroup, .impl = "coop"};
     for (uint32_t i = 0; i < n; i++) {
         const VkCooperativeMatrixPropertiesKHR *q = &p[i];
         const int a = (int)q->MSize, b = (int)q->NSize, c = (int)q->KSize;

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Matrix units of NVIDIA's GPUs through OpenCL: PTX inside kernels (kernels_cl/common/mma.h). Whether a driver takes it
+ * and multiplies as documented is found out by building and running a small kernel, the first time someone asks. */
+#include <stdio.h>
+#include <string.h>
+
+#include "dev/ocl/ocl.h"
+#include "platform/platform.h"
+
+enum { M = 16, N = 8, K = 16, WARP = 32, MOST_ITEMS = 128 };
+
+/* Small whole numbers, exact in any order of summing; no two rows or columns are alike. */
+struct product { float a[M * K], b[K * N], c[M * N]; };
+
+static void fill(struct product *p)
+{
+    for (int i = 0; i < M * K; i++)
+        p->a[i] = (float)((i / K * 7 + i % K * 3 + i * i % 5) % 23 - 11);
+    for (int i = 0; i < K * N; i++)
+        p->b[i] = (float)((i / N * 5 + i % N * 11 + i * i % 7) % 19 - 9);
+    for (int i = 0; i < M * N; i++)
+        p->c[i] = (float)(i % 13 - 6);
+}
+
+static bool same(const struct product *p, const float *d)
+{
+    for (int i = 0; i < M * N; i++) {
+        float sum = p->c[i];
+        for (int k = 0; k < K; k++)
+            sum += p->a[i / N * K + k] * p->b[k * N + i % N];
+        if (d[i] != sum)
+            return false;
+    }
+    return true;
+}
+
+static cl_kernel build(const pv_dev *dev, int unit, cl_program *prog, char *why, size_t size)
+{
+    struct ocl_dev *d = dev->impl;
+    const void *text;
+    size_t bytes, n = 0;
+    bool owned;
+    cl_int e;
+    if (!pv_kernel_source("cl", "mma_probe", &text, &bytes, &owned)) {
+        snprintf(why, size, "mma_probe.cl is missing");
+        return NULL;
+    }
+    const char *src = text;
+    char options[96];
+    snprintf(options, sizeof options, "-cl-std=CL1.2 -DPV_SIMT=1 -DUNIT=%d%s", unit,
+             d->oclgrind ? " -cl-opt-disable" : "");
+    *prog = d->cl->clCreateProgramWithSource(d->ctx, 1, &src, &bytes, &e);
+    if (e == CL_SUCCESS)
+        e = d->cl->clBuildProgram(*prog, 1, &d->id, options, NULL, NULL);
+    cl_kernel kern = e == CL_SUCCESS ? d->cl->clCreateKernel(*prog, "mma_probe", &e) : NULL;
+    if (e != CL_SUCCESS) {
+        n = (size_t)snprintf(why, size, "%s: ", ocl_error_name(e));
+        if (*prog)
+            d->cl->clGetProgramBuildInfo(*prog, d->id, CL_PROGRAM_BUILD_LOG, size - n - 1, why + n, NULL);
+    }
+    if (owned)
+        pv_free((void *)(uintptr_t)text);
+    return e == CL_SUCCESS ? kern : NULL;
+}
+
+static cl_int multiply(struct ocl_dev *d, cl_kernel kern, const struct product *p, float *out)
+{
+    const void *from[3] = {p->a, p->b, p->c};
+    const size_t bytes[3] = {sizeof p->a, sizeof p->b, sizeof p->c}, items[1] = {WARP};
+    cl_mem mem[3] = {0};
+    cl_int e = CL_SUCCESS;
+    for (int i = 0; i < 3 && e == CL_SUCCESS; i++) {
+        mem[i] = d->cl->clCreateBuffer(d->ctx, CL_MEM_READ_WRITE, bytes[i], NULL, &e);
+        if (e == CL_SUCCESS)
+            e = d->cl->clEnqueueWriteBuffer(d->queue, mem[i], CL_TRUE, 0, bytes[i], from[i], 0, NULL, NULL);
+        if (e == CL_SUCCESS)
+            e = d->cl->clSetKernelArg(kern, (cl_uint)i, sizeof mem[i], &mem[i]);
+    }
+    if (e == CL_SUCCESS)
+        e = d->cl->clEnqueueNDRangeKernel(d->queue, kern, 1, NULL, items, items, 0, NULL, NULL);
+    if (e == CL_SUCCESS)
+        e = d->cl->clEnqueueReadBuffer(d->queue, mem[2], CL_TRUE, 0, bytes[2], out, 0, NULL, NULL);
+    for (int i = 0; i < 3; i++)
+        if (mem[i])
+            d->cl->clReleaseMemObject(mem[i]);
+    return e;
+}
+
+/* false: why it cannot be used. */
+static bool works(const pv_dev *dev, int unit, char *why, size_t size)
+{
+    struct ocl_dev *d = dev->impl;
+    struct product p;
+    float out[M * N] = {0};
+    cl_program prog = NULL;
+    why[0] = 0;
+    cl_kernel kern = build(dev, unit, &prog, why, size);
+    if (kern) {
+        fill(&p);
+        cl_int e = multiply(d, kern, &p, out);
+        if (e != CL_SUCCESS)
+            snprintf(why, size, "%s", ocl_error_name(e));
+        else if (!same(&p, out))
+            snprintf(why, size, "wrong results");
+        d->cl->clReleaseKernel(kern);
+    }
+    if (prog)
+        d->cl->clReleaseProgram(prog);
+    return !why[0];
+}
+
+/* unit: constant UNIT of the kernels. */
+static bool take(const pv_dev *dev, int unit)
+{
+    struct ocl_dev *d = dev->impl;
+    char why[1024];
+    const int k = unit ? unit : K;
+    if (!works(dev, unit, why, sizeof why)) {
+        pv_debug("ops", "%s: matrix units of %dx%dx%d are not used: %s", dev->info.id, M, N, k, why);
+        return false;
+    }
+    pv_debug("ops", "%s: matrix units of %dx%dx%d%s", dev->info.id, M, N, k, unit ? "" : ", imitated");
+    d->matrix = (struct pv_matrix){.m = M, .n = N, .k = k, .subgroup = WARP, .impl = "mma", .imitated = !unit};
+    return true;
+}
+
+static void find(const pv_dev *dev)
+{
+    const char *ask = pv_env("PV_MMA"), *why = NULL;
+    const bool imitate = ask && pv_streq(ask, "imitate");
+    if (!imitate && !strstr(dev->info.vendor, "NVIDIA"))
+        why = "not a GPU of NVIDIA";
+    else if (ask && pv_streq(ask, "off"))
+        why = "PV_MMA=off";
+    else if (dev->info.cls != PV_SIMT)
+        why = "they belong to class simt";
+    else if (dev->info.limits.max_wg < MOST_ITEMS)
+        why = "no work-groups of 128";
+    if (why)
+        pv_debug("ops", "%s: matrix units are not used: %s", dev->info.id, why);
+    else if (imitate)
+        take(dev, 0);
+    else if (!take(dev, 16))
+        take(dev, 8);
+}
+
+bool ocl_matrix(const pv_dev *dev, struct pv_matrix *out)
+{
+    struct ocl_dev *d = dev->impl;
+    if (!d->matrix_asked)
+        find(dev);
+    d->matrix_asked = true;
+    *out = d->matrix;
+    return out->m > 0;
+}
