@@ -17,94 +17,125 @@
 #define NP (NB * WM / 4)        /* output blocks of a warp */
 #define NA 4                    /* float4 of the input that a work-item brings */
 
+/* To the next tap, counted up because divisions would take as long as the products: *at is kx * 256 + ky * 16 + kz.
+ * Returns by how much the input moves. */
+int next_tap(int *at, int kx, int ky, int kz, int sb, int sp, int sr);
+int next_tap(int *at, int kx, int ky, int kz, int sb, int sp, int sr)
+{
+    int move = 16;
+    if ((++*at & 15) == kz) {
+        *at += 16 - kz;
+        move += sr - kz * 16;
+        if ((*at >> 4 & 15) == ky) {
+            *at += 256 - ky * 16;
+            move += sp - ky * sr;
+            if (*at >> 8 == kx) {
+                *at = 0;
+                move += sb - kx * sp;
+            }
+        }
+    }
+    return move;
+}
+
+#define BRING_INPUT UNROLL for (int i_ = 0; i_ < NA; i_++) u[i_] = LD4(src + (in0 + from[i_]));
+#define BRING_WEIGHTS if (brings) { w0 = LD4(wt + wfrom); w1 = LD4(wt + (wfrom + 16)); }
+
 /* conv_mma: groups as of conv_gemm, ROWS voxels each. A step is 16 input channels of one tap; while one is multiplied
- * the next is on its way to registers, then to the other half of the local memory: 9, 10 or 12 KiB for NB 1, 2, 4.
+ * the next is on its way to registers (weights after half of the products: 128 registers suffice), then to the other
+ * half of the local memory: 9, 10 or 12 KiB for NB 1, 2, 4.
  *
- * The order of a unit's 16 inner indices and 8 columns is free, so both are chosen for wide accesses. Inner indices: lane
- * t of a row holds channels 4 t to 4 t + 3, which are its indices 2 t, 2 t + 1, 2 t + 8, 2 t + 9. Columns: of the two
- * units that make an output block, unit p has channel 4 t + 2 p + e in column 2 t + e, and a lane stores channels 4 t to
- * 4 t + 3. */
+ * Local memory holds operands as lanes need them, a uint4 each: for 16 voxels the fragment of A, for an output block
+ * those of B of two units. The order of a unit's inner indices, rows and columns is free, so it is chosen for wide
+ * accesses: inner indices 2 t, 2 t + 1, 2 t + 8, 2 t + 9 are channels 4 t to 4 t + 3; rows g and g + 8 are voxels 2 g
+ * and 2 g + 1; column 2 t + e of unit p is output channel 4 t + 2 p + e, so that a lane stores channels 4 t to 4 t + 3. */
 __kernel __attribute__((reqd_work_group_size(128, 1, 1)))
 void conv_mma(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
 {
-    __local uint2 xs[2][ROWS * 4];      /* [voxel][quarter]: halves of 4 channels */
-    __local uint2 ws[2][NB * 64];       /* [block][unit][column][quarter]: halves of 4 input channels */
+    __local uint4 xs[2][ROWS * 2];      /* [16 voxels][lane] */
+    __local uint4 ws[2][NB * 32];       /* [block][lane, those of odd pairs of columns exchanged] */
     MMA_ROOM
     const int l = LOCAL(), g = l % 32 / 4, t = l % 4, wm = l / 32 % WM, wn = l / 32 / WM;
     const int voxels = a.n * a.x * a.y * a.z, v0 = GROUP() * ROWS, taps = a.kx * a.ky * a.kz;
     const int blocks = UP ? a.kb * taps : a.kb, js = (blocks + NB - 1) / NB, m = get_group_id(2);
-    const int j0 = m % js * NB, slab = m / js;
-    const int steps = UP ? a.cb : a.cb * taps, first = slab * a.per, last = min(first + a.per, steps);
+    const int j0 = m % js * NB, slab = m / js, steps = UP ? a.cb : a.cb * taps, first = slab * a.per;
     src += a.off[0] + a.so;
     wt += a.off[1];
     int from[NA];
     UNROLL for (int i = 0; i < NA; i++) {
-        const int v = min(v0 + l / 4 + i * 32, voxels - 1);
+        const int v = min(v0 + l / 4 * 2 + i / 2 * 64 + i % 2, voxels - 1);
         const int z = v % a.z, y = v / a.z % a.y, x = v / a.z / a.y % a.x, n = v / a.z / a.y / a.x;
         from[i] = n * a.sn + x * S * a.sp + y * S * a.sr + z * S * 16 + t * 4;
     }
-    /* weights: two input channels, 2 g and 2 g + 1, by 4 output channels of one block */
-    const int wj = min(j0 + l / 32 % NB, blocks - 1);
-    const int wfrom = a.w0 + g * 32 + t * 4 + (UP ? wj / taps * a.wb + wj % taps * 256 : wj * a.wb);
+    const int tap = UP ? 0 : first % taps, kz = tap % a.kz, ky = tap / a.kz % a.ky, kx = tap / a.kz / a.ky;
+    int in0 = (UP ? first : first / taps) * a.sb + kx * a.sp + ky * a.sr + kz * 16, at = kx * 256 + ky * 16 + kz;
+    /* weights: input channels 2 g and 2 g + 1 of output channels 4 t to 4 t + 3 of one block. They belong to lanes of
+     * columns 2 t and 2 t + 1, which change places where t is odd, lest 4 lanes write to a bank. */
+    const bool brings = NB == 4 || l < 32 * NB;
+    const int to = (l / 32 * 32 + (2 * t + t % 2) * 4 + g / 2) * 4 + g % 2, odd = t % 2 ? -16 : 16;
+    const int mine = (g ^ (g / 2 & 1)) * 4 + t, wj = min(j0 + l / 32 % NB, blocks - 1);
+    int wfrom = a.w0 + first * (UP ? taps * 256 : 256) + g * 32 + t * 4 +
+                (UP ? wj / taps * a.wb + wj % taps * 256 : wj * a.wb);
     float acc[MT][2 * NP][4];
     UNROLL for (int i = 0; i < MT; i++)
         UNROLL for (int p = 0; p < 2 * NP; p++)
             UNROLL for (int q = 0; q < 4; q++)
                 acc[i][p][q] = 0.0f;
     float4 u[NA], w0 = (float4)(0.0f), w1 = w0;
-    for (int s = first; s <= last; s++) {
-        if (s > first) {
-            __local uint2 *x = xs[s % 2];
-            __local uint *w = (__local uint *)(ws[s % 2] + l / 32 * 64);
-            UNROLL for (int i = 0; i < NA; i++)
-                x[l + i * 128] = (uint2)(half_pair(u[i].x, u[i].y), half_pair(u[i].z, u[i].w));
-            if (l < 32 * NB) {
-                w[(t * 2) * 8 + g] = half_pair(w0.x, w1.x);
-                w[(t * 2 + 1) * 8 + g] = half_pair(w0.y, w1.y);
-                w[(t * 2 + 8) * 8 + g] = half_pair(w0.z, w1.z);
-                w[(t * 2 + 9) * 8 + g] = half_pair(w0.w, w1.w);
-            }
-            barrier(CLK_LOCAL_MEM_FENCE);
+    int here = 0;
+    BRING_INPUT
+    BRING_WEIGHTS
+    for (int left = min(a.per, steps - first); left > 0; left--, here ^= 1) {
+        UNROLL for (int i = 0; i < NA; i += 2)
+            xs[here][l + i * 64] = (uint4)(half_pair(u[i].x, u[i].y), half_pair(u[i + 1].x, u[i + 1].y),
+                                           half_pair(u[i].z, u[i].w), half_pair(u[i + 1].z, u[i + 1].w));
+        if (brings) {
+            __local uint *w = (__local uint *)ws[here] + to;
+            w[0] = half_pair(w0.x, w1.x);
+            w[odd] = half_pair(w0.y, w1.y);
+            w[2] = half_pair(w0.z, w1.z);
+            w[odd + 2] = half_pair(w0.w, w1.w);
         }
-        if (s < last) {
-            const int c = UP ? s : s / taps, tap = UP ? 0 : s % taps;
-            const int kz = tap % a.kz, ky = tap / a.kz % a.ky, kx = tap / a.kz / a.ky;
-            GC(float) in0 = src + c * a.sb + kx * a.sp + ky * a.sr + kz * 16;
-            GC(float) wt0 = wt + (c * taps + tap) * 256 + wfrom;
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (left > 1) {
+            wfrom += UP ? taps * 256 : 256;
+            in0 += UP ? a.sb : next_tap(&at, a.kx, a.ky, a.kz, a.sb, a.sp, a.sr);
+            BRING_INPUT
+        } else {                        /* the old ones need not be kept */
             UNROLL for (int i = 0; i < NA; i++)
-                u[i] = LD4(in0 + from[i]);
-            if (l < 32 * NB) {
-                w0 = LD4(wt0);
-                w1 = LD4(wt0 + 16);
-            }
+                u[i] = (float4)(0.0f);
         }
-        if (s > first) {
-            __local const uint2 *x = xs[s % 2] + (wm * MT * 16 + g) * 4 + t;
-            __local const uint2 *w = ws[s % 2] + (wn * NP * 16 + g) * 4 + t;
-            uint wv[2 * NP][2];
-            UNROLL for (int p = 0; p < 2 * NP; p++) {
-                wv[p][0] = w[p * 32].x;
-                wv[p][1] = w[p * 32].y;
-            }
-            MMA_LOOP for (int i = 0; i < MT; i++) {
-                const uint2 x0 = x[i * 64], x1 = x[i * 64 + 32];
-                const uint xv[4] = {x0.x, x1.x, x0.y, x1.y};
-                MMA_LOOP for (int p = 0; p < 2 * NP; p++)
-                    MMA(acc[i][p], xv, wv[p]);
+        uint wv[2 * NP][2];
+        UNROLL for (int p = 0; p < NP; p++) {
+            const uint4 w = ws[here][(wn * NP + p) * 32 + mine];
+            wv[2 * p][0] = w.x;
+            wv[2 * p][1] = w.y;
+            wv[2 * p + 1][0] = w.z;
+            wv[2 * p + 1][1] = w.w;
+        }
+        MMA_LOOP for (int i = 0; i < MT; i++) {
+            const uint4 x = xs[here][(wm * MT + i) * 32 + l % 32];
+            const uint xv[4] = {x.x, x.y, x.z, x.w};
+            MMA_LOOP for (int p = 0; p < 2 * NP; p++)
+                MMA(acc[i][p], xv, wv[p]);
+            if (i == MT / 2 - 1 && left > 1) {
+                BRING_WEIGHTS
+            } else if (i == MT / 2 - 1) {
+                w0 = w1 = (float4)(0.0f);
             }
         }
     }
     dst += a.off[2] + a.dst0 + slab * a.ds + t * 4;
     UNROLL for (int i = 0; i < 2 * MT; i++)
         UNROLL for (int b = 0; b < NP; b++) {
-            const int v = v0 + wm * MT * 16 + i * 8 + g, j = j0 + wn * NP + b;
-            const int kb = UP ? j / taps : j, tap = UP ? j % taps : 0;
+            const int v = v0 + (wm * MT + i / 2) * 16 + g * 2 + i % 2, j = j0 + wn * NP + b;
+            const int kb = UP ? j / taps : j, up = UP ? j % taps : 0;
             int z = v % a.z, y = v / a.z % a.y, x = v / a.z / a.y % a.x;
             bool inside = v < voxels && j < blocks;
             if (UP) {
-                x = x * 2 + tap / a.kz / a.ky;
-                y = y * 2 + tap / a.kz % a.ky;
-                z = z * 2 + tap % a.kz;
+                x = x * 2 + up / a.kz / a.ky;
+                y = y * 2 + up / a.kz % a.ky;
+                z = z * 2 + up % a.kz;
                 inside = inside && x < a.fx && y < a.fy && z < a.fz;
             }
             if (inside) {
