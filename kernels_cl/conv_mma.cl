@@ -48,7 +48,7 @@ int next_tap(int *at, int kx, int ky, int kz, int sb, int sp, int sr)
  * Local memory holds operands as lanes need them, a uint4 each: for 16 voxels the fragment of A, for an output block
  * those of B of two units. The order of a unit's inner indices, rows and columns is free, so it is chosen for wide
  * accesses: inner indices 2 t, 2 t + 1, 2 t + 8, 2 t + 9 are channels 4 t to 4 t + 3; rows g and g + 8 are voxels 2 g
- * and 2 g + 1; column 2 t + e of unit p is output channel 4 t + 2 p + e, so that a lane stores channels 4 t to 4 t + 3. */
+ * and 2 g + 1; column 2 t + e of unit p is output channel 4 t + 2 p + e, so that a lane stores 4 t to 4 t + 3. */
 __kernel __attribute__((reqd_work_group_size(128, 1, 1)))
 void conv_mma(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
 {
