@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Results side by side. A file (docs/bench.md) holds one side, or several ("peers step"); a side is a list of
- * measurements, and measurements of the same name are compared: same op, channels, kernel, stride, input size, batch
+ * Results side by side. A file (docs/bench.md) holds one side, or several ("peers step", "peers ops"); a side is a
+ * list of measurements, and those of the same name are compared: same op, channels, kernel, stride, input size, batch
  * and phase; same step, network, filters, classes, patch and batch. */
 #ifndef BENCH_COMPARE_H
 #define BENCH_COMPARE_H

@@ -216,16 +216,16 @@ static void default_name(const pv_json *o, struct pv_str *s)
 static bool add_peers(struct pv_sides *s, const pv_json *o, const char *path, const char *name)
 {
     const pv_json *list = pv_json_get(o, "sides");
+    bool ok = true, ops = pv_streq(pv_json_str(o, "kind", ""), "peers ops");
     if (!pv_json_is_array(list) || pv_json_count(list) == 0)
         return pv_fail(PV_FAULT_INPUT, "%s: has no list `sides`", path);
-    bool ok = true;
     for (const pv_json *p = pv_json_at(list, 0); p && ok; p = pv_json_next(p)) {
         struct pv_str full = {0};
         pv_str_addf(&full, "%s%s%s", name ? name : "", name ? " " : "", pv_json_str(p, "name", "side"));
         struct pv_side *side = new_side(s, full.text, path);
-        pv_json *step = peer_step(o, p);
-        side->about = about(pv_json_get(p, "about"));
-        ok = step_of(side, step, path);
+        pv_json *step = ops ? NULL : peer_step(o, p);
+        side->about = about(ops ? p : pv_json_get(p, "about"));
+        ok = ops ? rows_of(side, p, path) : step_of(side, step, path);
         pv_json_free(step);
         pv_str_free(&full);
     }
@@ -238,11 +238,11 @@ bool pv_sides_add(struct pv_sides *s, const pv_json *o, const char *path, const 
     bool rows = pv_streq(kind, "ops") || pv_streq(kind, "io"), step = pv_streq(kind, "step");
     if (!pv_json_is_object(o) || !kind[0])
         return pv_fail(PV_FAULT_INPUT, "%s: is no result of a benchmark (it has no member `kind`)", path);
-    if (pv_streq(kind, "peers step"))
+    if (pv_streq(kind, "peers step") || pv_streq(kind, "peers ops"))
         return add_peers(s, o, path, name);
     if (!rows && !step)
         return pv_fail(PV_FAULT_INPUT, "%s: results of kind '%s' cannot be compared; known are ops, step, io, "
-                       "peers step", path, kind);
+                       "peers step, peers ops", path, kind);
     struct pv_str own = {0};
     default_name(o, &own);
     struct pv_side *side = new_side(s, name ? name : own.text, path);

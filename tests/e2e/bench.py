@@ -85,6 +85,62 @@ def steps_are_measured():
     assert math.isclose(train['ratio']['lo'], 1.75 / s['train']['ms_q3'], rel_tol=1e-9), rows[0]
 
 
+RIVAL = """#!/usr/bin/env python3
+import json, os, sys
+option = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+with open('calls', 'a') as f:
+    f.write(json.dumps([sorted(option), os.environ['OMP_NUM_THREADS']]) + chr(10))
+n, rows = sum(1 for _ in open('calls')), []
+for line in open(option['--shapes']):
+    op, ci, co, k, stride, size, samples = line.split()
+    for phase in ('fwd', 'bwd data', 'bwd weight'):
+        if (op, phase) != ('stem', 'bwd data'):
+            ms = 1e6 * n if phase == 'fwd' else 1e-6
+            rows.append({'op': op, 'ci': int(ci), 'co': int(co), 'k': int(k), 'stride': int(stride), 'input': size,
+                         'n': int(samples), 'phase': phase, 'way': 'a way', 'ms_min': ms, 'ms_q1': ms, 'ms_median': ms,
+                         'ms_q3': ms, 'ms_max': ms, 'reps': 5, 'gflops': 6 / ms})
+json.dump({'kind': 'ops', 'rows': rows, 'checked': {'results': 7}}, open(option['--out'], 'w'))
+"""
+
+
+def layers_alternate():
+    """bench/peers/layers.py with a rival of known times: n 10^6 ms forward in its n-th call, nothing backward."""
+    write('rival', RIVAL)
+    os.chmod('rival', 0o755)
+    write('layers', 'stem 1 16 3 1 8x8x8\nsoftmax 2 8x8x8\nconv 16 32 2 2 8x8x8 2\n')
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'bench', 'peers', 'layers.py')
+    text = subprocess.run([sys.executable, script, '--protovox', PROGRAM, '--device', DEVICE, '--shapes', 'layers',
+                           '--onednn', 'rival=./rival', '--rounds', '3', '--reps', '5', '--seconds', '0.1', '--threads',
+                           '1', '--ways', 'ways', '--out', 'l.json'], check=True, stdout=subprocess.PIPE,
+                          timeout=LIMIT).stdout.decode()
+    with open('calls') as f:
+        calls = [json.loads(line) for line in f]
+    first = ['--out', '--reps', '--seconds', '--shapes']
+    assert calls == [[first, '1']] + [[['--like'] + first, '1']] * 3, calls
+    o = load('l.json')
+    ours, rival = o['sides']
+    assert len(ours['rows']) == len(rival['rows']) == 5 and rival['checked'] == {'results': 7}, o
+    for r in ours['rows']:
+        check_times(r)
+        assert math.isclose(r['ms_median'], statistics.median(r['rounds_ms']), rel_tol=1e-12), r
+    r = rival['rows'][0]
+    assert r['rounds_ms'] == [2e6, 3e6, 4e6] and r['ms_median'] == 3e6 and r['reps'] == 15, r
+    assert (r['ms_q1'], r['ms_q3'], r['gflops']) == (2.5e6, 3.5e6, 2e-6), r
+    for t, a, b in zip(o['table'], ours['rows'], rival['rows']):
+        assert t['ratio'] == {'rival': b['ms_median'] / a['ms_median'], 'best': t['ratio']['rival']}, t
+        each = [y / x for x, y in zip(a['rounds_ms'], b['rounds_ms'])]
+        assert t['spread']['rival'] == [min(each), max(each)], t
+    assert o['slower'] == ['stem 1-16 k3/1 8x8x8 bwd weight', 'conv 16-32 k2/2 8x8x8 x2 bwd data',
+                           'conv 16-32 k2/2 8x8x8 x2 bwd weight'], o['slower']
+    sums = [sum(r['ms_median'] for r in s['rows']) for s in o['sides']]
+    assert math.isclose(o['sum_ratio']['rival'], sums[1] / sums[0], rel_tol=1e-9) and 'net_ratio' not in o, o
+    assert text.count('SLOWER') == 3, text
+    run('bench', 'compare', 'l.json', '--out', 'c.json', says=['conv 16-32 k2/2 8x8x8 x2 bwd data', 'rival'])
+    c = load('c.json')
+    assert [s['name'] for s in c['sides']] == ['protovox', 'rival'] and c['totals'][1]['common'] == 5, c
+    assert math.isclose(c['totals'][1]['sum_ratio'], sums[1] / sums[0], rel_tol=1e-9), c
+
+
 def growth_is_measured():
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'bench', 'scale.py')
     text = subprocess.run([sys.executable, script, '--protovox', PROGRAM, '--device', DEVICE, '--reps', '1', '--base',
@@ -171,6 +227,8 @@ def bad_results_are_refused():
            ('op', '{"kind": "ops", "rows": [3]}', 'row 1', 'op and input'),
            ('net', '{"kind": "step"}', 'net and patch'),
            ('step', '{"kind": "step", "net": "vnet", "patch": "1x1x1"}', '`train`'),
+           ('no sides', '{"kind": "peers ops"}', '`sides`'),
+           ('rows', '{"kind": "peers ops", "sides": [{"name": "a"}]}', '`rows`'),
            ('sides', '{"kind": "peers step", "net": "vnet", "patch": "8x8x8"}', '`sides`')]
     for _, text, *words in bad:
         write('bad.json', text)
@@ -215,5 +273,5 @@ def methods_get_a_table():
 
 
 if __name__ == '__main__':
-    main([ops_are_measured, steps_are_measured, growth_is_measured, reading_is_measured, comparison_is_right,
-          bad_results_are_refused, methods_get_a_table])
+    main([ops_are_measured, steps_are_measured, layers_alternate, growth_is_measured, reading_is_measured,
+          comparison_is_right, bad_results_are_refused, methods_get_a_table])
