@@ -128,7 +128,7 @@ static void head(struct pv_check *k)
     pv_ck_output(k, "y", pv_head(pv_ck_tape(k), x, w, b, co), 0);
 }
 
-static const char *const impls3[] = {"direct", "wino", "tile", "gemm", "clblast", NULL},
+static const char *const impls3[] = {"direct", "wino", "winog", "tile", "gemm", "clblast", NULL},
     *const impls2[] = {"direct", "two", "gemm", "clblast", NULL}, *const impls[] = {"direct", "gemm", "clblast", NULL},
     *const norm3[] = {"direct", "wino", NULL}, *const norm2[] = {"direct", "two", NULL};
 

@@ -98,6 +98,18 @@ static bool by_blas(const struct walk *k, pv_tensor *dst, bool accum)
     return can;
 }
 
+static bool by_winog(const struct walk *k, pv_tensor *dst, bool accum)
+{
+    if (!pv_tensor_pin(k->src))
+        return false;
+    bool can = winog_can(k->src, dst);
+    if (can)
+        winog_run(k->label, k->src, conv_packed(k->w, k->b, k->d, k->kind == PACK_FWD ? PACK_WINOG_FWD : PACK_WINOG_DGRAD),
+                  dst, k->b != NULL, accum);
+    pv_tensor_unpin(k->src);
+    return can;
+}
+
 static void by_reference(const struct walk *k, pv_tensor *dst, bool accum)
 {
     const pv_tensor *fine = k->upward ? dst : k->src, *coarse = k->upward ? k->src : dst;
@@ -138,7 +150,8 @@ static bool plain_walk_by(const char *impl, const struct walk *k, pv_tensor *dst
 {
     return pv_streq(impl, "wino") ? by_wino(k, dst, accum)
            : pv_streq(impl, "two") ? by_two(k, dst, accum)
-           : pv_streq(impl, "clblast") ? by_blas(k, dst, accum) : by_direct(k, dst, accum, how_of(impl));
+           : pv_streq(impl, "clblast") ? by_blas(k, dst, accum)
+           : pv_streq(impl, "winog") ? by_winog(k, dst, accum) : by_direct(k, dst, accum, how_of(impl));
 }
 
 /* Mixed precision: kernels for matrix units round by themselves; the others get rounded copies, and products of halves
@@ -158,7 +171,7 @@ static bool walk_by(const char *impl, const struct walk *k, pv_tensor *dst, bool
 
 /* ---- which implementation ---- */
 
-enum { MOST_IMPL = 5 };
+enum { MOST_IMPL = 8 };
 
 /* Names of what exists for a walk or (grads) a weight gradient, which one kernel serves, the default first. The last
  * resort, "direct", takes every shape. */
@@ -167,6 +180,7 @@ static int simt_implementations(const pv_tape *t, const pv_tensor *fine, const p
 {
     const char *units = !grads && coop_kind(t->dev, d, dst == fine) ? coop_name(t->dev, t->force_impl != NULL) : NULL;
     bool can_gemm = !grads && gemm_kind(d, dst == fine), can_tile = grads || tile_kind(d);
+    bool can_winog = !grads && winog_kind(src, d);
     bool first = can_tile && (!can_gemm || tile_gains(src, dst));
     int n = 0;
     if (t->force_impl) {
@@ -176,6 +190,8 @@ static int simt_implementations(const pv_tape *t, const pv_tensor *fine, const p
             list[n++] = "gemm";
         else if (units && pv_streq(t->force_impl, units))
             list[n++] = units;
+        else if (can_winog && pv_streq(t->force_impl, "winog"))
+            list[n++] = "winog";
         list[n++] = "direct";
         return n;
     }
@@ -194,8 +210,10 @@ static int simt_implementations(const pv_tape *t, const pv_tensor *fine, const p
         list[n++] = "direct";
     if (!gpu && units)
         list[n++] = units;
+    if (gpu && t->tune && can_winog)
+        list[n++] = "winog";        /* never by rule, like the next: only where it is measured to be faster */
     if (gpu && t->tune && (grads || gemm_kind(d, dst == fine)) && blas_there(t->dev))
-        list[n++] = "clblast";      /* never by rule: only where it is measured to be faster */
+        list[n++] = "clblast";
     return n;
 }
 

@@ -20,7 +20,8 @@ pv_tensor *pv_conv_up(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int 
 pv_tensor *pv_head(pv_tape *t, pv_tensor *x, pv_tensor *w, pv_tensor *b, int co);
 
 /* Whether devices of dev's class have kernels of the implementation `impl` ("direct"; fat: "wino",
- * "two"; simt: "tile", "gemm", on matrix units "coop" (Vulkan) or "mma" (OpenCL), on OpenCL with CLBlast "clblast"). */
+ * "two"; simt: "tile", "gemm", "winog", on matrix units "coop" (Vulkan) or "mma" (OpenCL), on OpenCL with CLBlast
+ * "clblast"). */
 bool pv_conv_has(const pv_dev *dev, const char *impl);
 
 /* Number of weights. */

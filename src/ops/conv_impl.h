@@ -23,7 +23,8 @@ static inline int conv_taps(const struct conv_desc *d) { return d->k[0] * d->k[1
 /* What a kernel reads: t, normalised on the way if there is a table (norm_pending). */
 struct conv_in { pv_tensor *t; struct norm_pending norm; };
 
-enum conv_pack_kind { PACK_FWD, PACK_DGRAD, PACK_STEM, PACK_WINO_FWD, PACK_WINO_DGRAD, PACK_BLAS_FWD, PACK_BLAS_DGRAD };
+enum conv_pack_kind { PACK_FWD, PACK_DGRAD, PACK_STEM, PACK_WINO_FWD, PACK_WINO_DGRAD, PACK_BLAS_FWD, PACK_BLAS_DGRAD,
+                      PACK_WINOG_FWD, PACK_WINOG_DGRAD };
 /* Packed copy of w (d->half: rounded) and b for the kernels; borrowed, cached on w while its version holds. */
 pv_tensor *conv_packed(pv_tensor *w, pv_tensor *b, const struct conv_desc *d, enum conv_pack_kind kind);
 
@@ -67,6 +68,13 @@ void wino_run(const char *label, const struct conv_in *src, pv_tensor *u, pv_ten
 bool wino_can_wgrad(const pv_tensor *x, const pv_tensor *dy, const pv_tensor *dw);
 void wino_run_wgrad(const char *label, const struct conv_in *x, pv_tensor *dy, pv_tensor *dw, bool accum,
                     pv_tensor *db, bool accum_bias);     /* db may be NULL */
+
+/* Winograd for class simt (conv_winog.c); as above. Forward and data gradients; src is not normalised on the way. */
+bool winog_kind(const pv_tensor *src, const struct conv_desc *d);
+bool winog_can(const pv_tensor *src, const pv_tensor *dst);
+pv_tensor *winog_new_weights(pv_tensor *w, const struct conv_desc *d);
+void winog_weights(pv_tensor *packed, pv_tensor *u, const struct conv_desc *d, bool dgrad);
+void winog_run(const char *label, pv_tensor *src, pv_tensor *u, pv_tensor *dst, bool bias, bool accum);
 
 /* Side 2, stride 2 (conv_two.c), both ways. `kind`: layers the kernels exist for. They return false where they cannot
  * take a layer (why: PV_DEBUG=ops). `fresh`: dst gets its only content here, so statistics are left with it. */

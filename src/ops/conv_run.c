@@ -120,11 +120,13 @@ pv_tensor *conv_packed(pv_tensor *w, pv_tensor *b, const struct conv_desc *d, en
     p->version = w->version ? *w->version : 0;
     bool wino = kind == PACK_WINO_FWD || kind == PACK_WINO_DGRAD;
     bool blas = kind == PACK_BLAS_FWD || kind == PACK_BLAS_DGRAD;
-    bool dgrad = kind == PACK_WINO_DGRAD || kind == PACK_BLAS_DGRAD;
-    enum conv_pack_kind base = wino || blas ? (dgrad ? PACK_DGRAD : PACK_FWD) : kind;
+    bool winog = kind == PACK_WINOG_FWD || kind == PACK_WINOG_DGRAD;
+    bool dgrad = kind == PACK_WINO_DGRAD || kind == PACK_BLAS_DGRAD || kind == PACK_WINOG_DGRAD;
+    enum conv_pack_kind base = wino || blas || winog ? (dgrad ? PACK_DGRAD : PACK_FWD) : kind;
     if (!p->data)
-        p->data = wino ? wino_new_weights(w, d, dgrad) : blas ? blas_new_weights(w, d, dgrad) : new_pack(w, d, kind);
-    pv_tensor *plain = wino || blas ? new_pack(w, d, base) : pv_tensor_ref(p->data);
+        p->data = wino ? wino_new_weights(w, d, dgrad) : blas ? blas_new_weights(w, d, dgrad)
+                  : winog ? winog_new_weights(w, d) : new_pack(w, d, kind);
+    pv_tensor *plain = base != kind ? new_pack(w, d, base) : pv_tensor_ref(p->data);
     pv_tensor *from = d->half ? pv_half_round(w) : pv_tensor_ref(w);
     if (p->data && plain && from) {
         pack(from, b, d, base, plain);
@@ -132,6 +134,8 @@ pv_tensor *conv_packed(pv_tensor *w, pv_tensor *b, const struct conv_desc *d, en
             wino_weights(plain, p->data, d, dgrad);
         if (blas)
             blas_weights(plain, p->data, d, dgrad);
+        if (winog)
+            winog_weights(plain, p->data, d, dgrad);
     }
     pv_tensor_put(&from);
     pv_tensor_put(&plain);

@@ -43,7 +43,7 @@ bool pv_conv_has(const pv_dev *dev, const char *impl)
     }
     if (pv_streq(impl, "clblast"))
         return blas_there(dev);
-    return c == (pv_streq(impl, "tile") || pv_streq(impl, "gemm") ? PV_SIMT : PV_FAT);
+    return c == (pv_streq(impl, "tile") || pv_streq(impl, "gemm") || pv_streq(impl, "winog") ? PV_SIMT : PV_FAT);
 }
 
 static struct a_tile tile_args(const struct a_conv *a)

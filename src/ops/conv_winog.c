@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Winograd's algorithm for class simt: a piece of the tiles at a time is transformed to 64 frequencies in scratch memory,
+ * multiplied by the transformed weights, frequency by frequency, and transformed back. Pieces are small enough for a
+ * large cache and depend on the shape and the device's limits alone. What does not fit a binding sample by sample stays
+ * with other kernels. No rule takes it: no GPU has measured it. */
+#include "ops/args/winog.h"
+#include "ops/conv_impl.h"
+
+enum { ROOM = 16 << 20 };       /* bytes of each of both scratch matrices: 512 work-groups of winog_gemm or more */
+
+static const char *const spec_gemm[] = {"NB", NULL};
+static const struct pv_kernel k_in = {"winog", "winog_in", "rw", sizeof(struct a_winog), {64, 1, 1}, NULL};
+static const struct pv_kernel k_out = {"winog", "winog_out", "rrx", sizeof(struct a_winog), {64, 1, 1}, NULL};
+static const struct pv_kernel k_weights = {"winog", "winog_weights", "rw", sizeof(struct a_winog_w), {64, 1, 1}, NULL};
+static const struct pv_kernel k_gemm = {"winog_gemm", "winog_gemm", "rrw", sizeof(struct a_winog_g), {128, 1, 1},
+                                        spec_gemm};
+
+static bool refuse(const char *why)
+{
+    pv_debug("ops", "conv: no winog: %s", why);
+    return false;
+}
+
+static uint64_t most_groups(const pv_dev *dev)
+{
+    uint64_t m = pv_dev_get_info(dev)->limits.max_groups;
+    return m * m;
+}
+
+static bool fits(const pv_tensor *t, int64_t elements)
+{
+    uint64_t bytes = (uint64_t)elements * 4;
+    return bytes <= pv_dev_get_info(t->dev)->limits.max_binding && bytes <= pv_buf_segment(t->buf);
+}
+
+/* ---- pieces ---- */
+
+static int group_blocks(int kb) { return kb >= 3 ? 4 : kb; }
+static int group_tiles(int nb) { return nb == 4 ? 128 : 256; }
+
+/* Tiles of a piece: all of `total` in equal pieces of whole work-groups; 0: not even one fits. */
+static int piece_tiles(const pv_dev *dev, int64_t total, int cb, int kb)
+{
+    const int whole = group_tiles(group_blocks(kb)), wide = pv_max(cb, kb);
+    const uint64_t binding = pv_dev_get_info(dev)->limits.max_binding, groups = most_groups(dev);
+    int64_t most = (int64_t)(binding < ROOM ? binding : ROOM) / (wide * 4096);
+    if (groups < (uint64_t)(most * wide / 4) + 4)       /* of winog_in, which has most */
+        most = groups > 4 ? (int64_t)(groups - 4) * 4 / wide : 0;
+    if (most > whole)
+        most = most / whole * whole;
+    if (most < 1 || total <= most)
+        return most < 1 ? 0 : (int)total;
+    int64_t pieces = (total + most - 1) / most, even = (total + pieces - 1) / pieces;
+    return (int)(even > whole ? (even + whole - 1) / whole * whole : even);
+}
+
+/* Frequencies of one launch of winog_gemm, 0: not even one. */
+static int launch_frequencies(const pv_dev *dev, int cb, int kb, int tiles)
+{
+    const int nb = group_blocks(kb);
+    uint64_t groups = (uint64_t)pv_ceil_div(tiles, group_tiles(nb)) * (uint64_t)pv_ceil_div(kb, nb);
+    uint64_t by_groups = most_groups(dev) / groups;
+    uint64_t by_binding = pv_dev_get_info(dev)->limits.max_binding / ((uint64_t)cb * (uint64_t)kb * 1024);
+    uint64_t most = by_groups < by_binding ? by_groups : by_binding;
+    return most < 64 ? (int)most : 64;
+}
+
+bool winog_kind(const pv_tensor *src, const struct conv_desc *d)
+{
+    return pv_class(src) == PV_SIMT && !d->half && d->dims == 3 && d->stride == 1 && d->k[0] == 3 && d->pad[0] == 1;
+}
+
+bool winog_can(const pv_tensor *src, const pv_tensor *dst)
+{
+    const int cb = pv_blocks(src->h.c), kb = pv_blocks(dst->h.c);
+    const uint64_t most = pv_dev_get_info(src->dev)->limits.max_binding;
+    if (!fits(src, pv_shape_sample(&src->h)) || !fits(dst, pv_shape_sample(&dst->h)))
+        return refuse("a sample exceeds a binding");
+    /* as packed, and what a launch of winog_weights writes at least */
+    if ((uint64_t)kb * (64 + (uint64_t)cb * 27 * 1024) > most || (uint64_t)kb * (64 + (uint64_t)cb * 16 * 1024) > most ||
+        (uint64_t)cb * (uint64_t)kb > most_groups(src->dev))
+        return refuse("the weights exceed a binding");
+    const int tiles = piece_tiles(src->dev, 1, cb, kb);
+    if (tiles < 1 || launch_frequencies(src->dev, cb, kb, tiles) < 1)
+        return refuse("the frequencies of one tile exceed a binding");
+    return true;
+}
+
+/* ---- weights ---- */
+
+pv_tensor *winog_new_weights(pv_tensor *w, const struct conv_desc *d)
+{
+    int cb = pv_blocks(d->ci), kb = pv_blocks(d->co);
+    return pv_tensor_new(w->dev, pv_flat(pv_max(cb, kb) * 16 + 64 * cb * kb * 256), PV_F32);
+}
+
+void winog_weights(pv_tensor *packed, pv_tensor *u, const struct conv_desc *d, bool dgrad)
+{
+    struct a_winog_w a = {.kb = pv_blocks(dgrad ? d->ci : d->co), .cb = pv_blocks(dgrad ? d->co : d->ci)};
+    struct pv_launch l = {.k = &k_weights, .label = "pack weights", .args = &a};
+    const int64_t one = 16 * 256 * (int64_t)a.kb * a.cb, biases = a.kb * 16;
+    const uint64_t most = pv_dev_get_info(u->dev)->limits.max_binding / 4;
+    a.nx = (uint64_t)(biases + 4 * one) <= most && 4 * (uint64_t)(a.kb * a.cb) <= most_groups(u->dev) ? 4 : 1;
+    for (; a.x0 < 4; a.x0 += a.nx) {
+        int64_t from = a.x0 ? biases + a.x0 * one : 0;
+        pv_bind(&l, 0, packed);
+        pv_bind_range(&l, 1, u, from, a.nx * one + (a.x0 ? 0 : biases));
+        pv_run_items(u->dev, &l, (uint64_t)(a.nx * one / 64));
+    }
+}
+
+/* ---- the walk ---- */
+
+static struct a_winog side(const pv_tensor *map, int nb)
+{
+    struct pv_strides s = pv_strides_of(map);
+    const int *v = map->h.s, ty = pv_ceil_div(v[1], 2), tz = pv_ceil_div(v[2], 2);
+    return (struct a_winog){.x = v[0], .y = v[1], .z = v[2], .ty = ty, .tz = tz,
+                            .tiles = pv_ceil_div(v[0], 2) * ty * tz, .nb = nb, .sn = s.n, .sb = s.b, .sp = s.p,
+                            .sr = s.r, .s0 = s.first};
+}
+
+static void multiply(const char *label, pv_tensor *v, pv_tensor *u, pv_tensor *m, int cb, int kb, int tiles)
+{
+    pv_dev *dev = v->dev;
+    const int nb = group_blocks(kb), most = launch_frequencies(dev, cb, kb, tiles);
+    const int64_t one = (int64_t)cb * kb * 256;
+    struct a_winog_g a = {.cb = cb, .kb = kb, .count = tiles};
+    struct pv_launch l = {.k = &k_gemm, .label = label, .args = &a, .spec = {nb}};
+    pv_bind_range(&l, 0, v, 0, (int64_t)tiles * cb * 1024);
+    pv_bind_range(&l, 2, m, 0, (int64_t)tiles * kb * 1024);
+    for (; a.f0 < 64 && most > 0; a.f0 += a.nf) {
+        a.nf = pv_min(most, 64 - a.f0);
+        pv_bind_range(&l, 1, u, kb * 16 + a.f0 * one, a.nf * one);
+        pv_groups(dev, &l, (uint64_t)pv_ceil_div(tiles, group_tiles(nb)) * (uint64_t)(pv_ceil_div(kb, nb) * a.nf));
+        pv_run(dev, &l);
+    }
+}
+
+void winog_run(const char *label, pv_tensor *src, pv_tensor *u, pv_tensor *dst, bool bias, bool accum)
+{
+    if (!src || !u || !dst || pv_dev_failed(dst->dev))
+        return;
+    pv_dev *dev = dst->dev;
+    const int cb = pv_blocks(src->h.c), kb = pv_blocks(dst->h.c);
+    struct a_winog in = side(src, cb), out = side(dst, kb);
+    in.s0 -= in.sp + in.sr + 16;
+    out.bias = bias;
+    out.accum = accum;
+    const int most = piece_tiles(dev, (int64_t)in.tiles * src->h.n, cb, kb);
+    pv_tensor *v = pv_tensor_new(dev, pv_flat(most * cb * 1024), PV_F32);
+    pv_tensor *m = pv_tensor_new(dev, pv_flat(most * kb * 1024), PV_F32), *both[] = {src, dst};
+    const int64_t unit[] = {pv_shape_sample(&src->h), pv_shape_sample(&dst->h)};
+    for (int n = 0, num; v && m && n < src->h.n; n += num) {
+        num = pv_units_per_launch(dev, 2, both, unit, NULL, n, src->h.n - n);
+        for (int first = 0; first < num * in.tiles; first += most) {
+            in.first = out.first = first;
+            in.count = out.count = pv_min(most, num * in.tiles - first);
+            struct pv_launch li = {.k = &k_in, .label = label, .args = &in};
+            pv_bind_samples(&li, 0, src, n, num);
+            pv_bind_range(&li, 1, v, 0, (int64_t)in.count * cb * 1024);
+            pv_groups(dev, &li, 4 * (((uint64_t)in.count * (uint64_t)cb + 15) / 16));
+            pv_run(dev, &li);
+            multiply(label, v, u, m, cb, kb, in.count);
+            struct pv_launch lo = {.k = &k_out, .label = label, .args = &out};
+            pv_bind_range(&lo, 0, m, 0, (int64_t)out.count * kb * 1024);
+            pv_bind_range(&lo, 1, u, 0, kb * 16);
+            pv_bind_samples(&lo, 2, dst, n, num);
+            pv_run_items(dev, &lo, (uint64_t)out.count * (uint64_t)kb * 4);
+        }
+    }
+    pv_tensor_put(&v);
+    pv_tensor_put(&m);
+}
