@@ -38,6 +38,23 @@ static void conv_case(struct pv_check *k, int ks, int stride, int pad)
 }
 
 static void conv3(struct pv_check *k) { conv_case(k, 3, 1, 1); }
+
+/* Channels of several work-groups of matrix products; rows of weights as short as in sizes(), and weights that fit the
+ * work-groups to which a run lowers the limit. */
+static void conv_wide(struct pv_check *k)
+{
+    int n, ci, co, s[3], c = pv_ck_case(k);
+    sizes(k, 3, pv_ck_small(k) ? 3 : 6, s, &n, &ci, &co);
+    if (!pv_ck_small(k)) {
+        ci = c % 2 ? pv_ck_int(k, 33, 36) : pv_ck_int(k, 17, 32);
+        co = c % 2 ? pv_ck_int(k, 33, 48) : pv_ck_int(k, 65, 80);
+    }
+    pv_tensor *x = pv_ck_input(k, pv_blocked(3, n, ci, s), -1, 1, PV_CK_GRAD);
+    pv_tensor *w = pv_ck_input(k, pv_flat(pv_conv_weights(3, ci, co, 3)), -1, 1, PV_CK_GRAD);
+    pv_tensor *b = c % 3 == 1 ? NULL : pv_ck_input(k, pv_flat(co), -1, 1, PV_CK_GRAD);
+    pv_ck_output(k, "y", pv_conv(pv_ck_tape(k), x, w, b, co, 3, 1, 1), 0);
+}
+
 static void conv3s2(struct pv_check *k) { conv_case(k, 3, 2, 1); }
 static void conv2s2(struct pv_check *k) { conv_case(k, 2, 2, 0); }
 static void conv1(struct pv_check *k) { conv_case(k, 1, 1, 0); }
@@ -130,13 +147,15 @@ static void head(struct pv_check *k)
 
 static const char *const impls3[] = {"direct", "wino", "winog", "tile", "gemm", "clblast", NULL},
     *const impls2[] = {"direct", "two", "gemm", "clblast", NULL}, *const impls[] = {"direct", "gemm", "clblast", NULL},
-    *const norm3[] = {"direct", "wino", NULL}, *const norm2[] = {"direct", "two", NULL};
+    *const wide3[] = {"gemm", "winog", NULL}, *const norm3[] = {"direct", "wino", NULL},
+    *const norm2[] = {"direct", "two", NULL};
 
 /* _norm: two convolutions' worth of rounding through two normalisations */
 #define OP(name, impls) {#name, name, 8, 2e-6, 4e-6, impls, pv_conv_has}
 #define NORM(name, body, impls) {name, body, 1, 4e-6, 1.2e-5, impls, pv_conv_has}
 static const struct pv_check_op
-    op_conv3 = OP(conv3, impls3), op_conv3s2 = OP(conv3s2, impls), op_conv2s2 = OP(conv2s2, impls2),
+    op_conv3 = OP(conv3, impls3), op_conv_wide = {"conv_wide", conv_wide, 0, 2e-6, 4e-6, wide3, pv_conv_has},
+    op_conv3s2 = OP(conv3s2, impls), op_conv2s2 = OP(conv2s2, impls2),
     op_conv1 = OP(conv1, impls), op_conv1s2 = OP(conv1s2, impls),
     op_up2 = {"conv_up2", up2, 1, 2e-6, 4e-6, impls2, pv_conv_has}, op_up3 = {"conv_up3", up3, 1, 2e-6, 4e-6},
     op_norm3 = NORM("conv3_norm", conv3_norm, norm3), op_norm2 = NORM("conv2s2_norm", conv2_norm, norm2),
@@ -145,6 +164,6 @@ static const struct pv_check_op
     op_head = {"head", head, 0, 2e-6, 4e-6};
 
 const struct pv_check_op *const pv_check_conv[] = {
-    &op_conv3, &op_conv3s2, &op_conv2s2, &op_conv1, &op_conv1s2, &op_up2, &op_up3, &op_stem3, &op_stem7, &op_head,
-    &op_norm3, &op_norm2, &op_norm_up, NULL,
+    &op_conv3, &op_conv_wide, &op_conv3s2, &op_conv2s2, &op_conv1, &op_conv1s2, &op_up2, &op_up3, &op_stem3, &op_stem7,
+    &op_head, &op_norm3, &op_norm2, &op_norm_up, NULL,
 };

@@ -65,6 +65,11 @@ static int launch_frequencies(const pv_dev *dev, int cb, int kb, int tiles)
     return most < 64 ? (int)most : 64;
 }
 
+static int64_t weight_floats(int cb, int kb)
+{
+    return pv_max(cb, kb) * 16 + (int64_t)64 * cb * kb * 256;
+}
+
 bool winog_kind(const pv_tensor *src, const struct conv_desc *d)
 {
     return pv_class(src) == PV_SIMT && !d->half && d->dims == 3 && d->stride == 1 && d->k[0] == 3 && d->pad[0] == 1;
@@ -80,6 +85,9 @@ bool winog_can(const pv_tensor *src, const pv_tensor *dst)
     if ((uint64_t)kb * (64 + (uint64_t)cb * 27 * 1024) > most || (uint64_t)kb * (64 + (uint64_t)cb * 16 * 1024) > most ||
         (uint64_t)cb * (uint64_t)kb > most_groups(src->dev))
         return refuse("the weights exceed a binding");
+    const uint64_t alloc = pv_dev_get_info(src->dev)->limits.max_alloc, guards = 8192;
+    if ((uint64_t)weight_floats(cb, kb) * 4 + guards > alloc)
+        return refuse("the weights exceed an allocation");
     const int tiles = piece_tiles(src->dev, 1, cb, kb);
     if (tiles < 1 || launch_frequencies(src->dev, cb, kb, tiles) < 1)
         return refuse("the frequencies of one tile exceed a binding");
@@ -90,8 +98,7 @@ bool winog_can(const pv_tensor *src, const pv_tensor *dst)
 
 pv_tensor *winog_new_weights(pv_tensor *w, const struct conv_desc *d)
 {
-    int cb = pv_blocks(d->ci), kb = pv_blocks(d->co);
-    return pv_tensor_new(w->dev, pv_flat(pv_max(cb, kb) * 16 + 64 * cb * kb * 256), PV_F32);
+    return pv_tensor_new(w->dev, pv_flat((int)weight_floats(pv_blocks(d->ci), pv_blocks(d->co))), PV_F32);
 }
 
 void winog_weights(pv_tensor *packed, pv_tensor *u, const struct conv_desc *d, bool dgrad)
