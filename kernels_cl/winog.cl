@@ -51,8 +51,8 @@ __kernel WG64 void winog_in(GC(float) map, G(float) v, struct a_winog a)
     }
 }
 
-/* winog_out: map[n][nb][..][16] = bias[nb][16] + y of m[f][nb][tile][16], or accum: map + y; voxel (0, 0, 0) of tile 0 is
- * at s0. A work-item makes 8 outputs of 4 channels. */
+/* winog_out: map[n][nb][..][16] = bias[nb][16] + y of m[f][nb][tile][16], or accum: map + y; voxel (0, 0, 0) of tile 0
+ * is at s0. A work-item makes 8 outputs of 4 channels. */
 __kernel WG64 void winog_out(GC(float) m, GC(float) bias, G(float) map, struct a_winog a)
 {
     const int i = GROUP() * 64 + LOCAL(), q = i % 4, t = i / 4 % a.count, k = i / 4 / a.count;

@@ -102,10 +102,10 @@ static bool by_winog(const struct walk *k, pv_tensor *dst, bool accum)
 {
     if (!pv_tensor_pin(k->src))
         return false;
-    bool can = winog_can(k->src, dst);
+    bool can = winog_can(k->src, dst), fwd = k->kind == PACK_FWD;
     if (can)
-        winog_run(k->label, k->src, conv_packed(k->w, k->b, k->d, k->kind == PACK_FWD ? PACK_WINOG_FWD : PACK_WINOG_DGRAD),
-                  dst, k->b != NULL, accum);
+        winog_run(k->label, k->src, conv_packed(k->w, k->b, k->d, fwd ? PACK_WINOG_FWD : PACK_WINOG_DGRAD), dst,
+                  k->b != NULL, accum);
     pv_tensor_unpin(k->src);
     return can;
 }

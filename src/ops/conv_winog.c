@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Winograd's algorithm for class simt: a piece of the tiles at a time is transformed to 64 frequencies in scratch memory,
- * multiplied by the transformed weights, frequency by frequency, and transformed back. Pieces are small enough for a
- * large cache and depend on the shape and the device's limits alone. What does not fit a binding sample by sample stays
- * with other kernels. No rule takes it: no GPU has measured it. */
+ * Winograd's algorithm for class simt: a piece of the tiles at a time is transformed to 64 frequencies in scratch
+ * memory, multiplied by the transformed weights, frequency by frequency, and transformed back. Pieces are small enough
+ * for a large cache and depend on the shape and the device's limits alone. What does not fit a binding sample by sample
+ * stays with other kernels. No rule takes it: no GPU has measured it. */
 #include "ops/args/winog.h"
 #include "ops/conv_impl.h"
 
@@ -81,9 +81,8 @@ bool winog_can(const pv_tensor *src, const pv_tensor *dst)
     const uint64_t most = pv_dev_get_info(src->dev)->limits.max_binding;
     if (!fits(src, pv_shape_sample(&src->h)) || !fits(dst, pv_shape_sample(&dst->h)))
         return refuse("a sample exceeds a binding");
-    /* as packed, and what a launch of winog_weights writes at least */
-    if ((uint64_t)kb * (64 + (uint64_t)cb * 27 * 1024) > most || (uint64_t)kb * (64 + (uint64_t)cb * 16 * 1024) > most ||
-        (uint64_t)cb * (uint64_t)kb > most_groups(src->dev))
+    /* as packed; a launch of winog_weights writes 16 for 27 of them at least */
+    if ((uint64_t)kb * (64 + (uint64_t)cb * 27 * 1024) > most || (uint64_t)cb * (uint64_t)kb > most_groups(src->dev))
         return refuse("the weights exceed a binding");
     const uint64_t alloc = pv_dev_get_info(src->dev)->limits.max_alloc, guards = 8192;
     if ((uint64_t)weight_floats(cb, kb) * 4 + guards > alloc)
