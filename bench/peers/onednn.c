@@ -416,7 +416,8 @@ static bool try_way(struct search *s, struct way *y)
     if (made) {
         fine = (!s->all || check(s->o, s->c, s->pass, y, 0)) && once(s->o, y, &ms);
         y->ms = ms;
-        for (int i = 0; i < 2 && fine && (!s->best.run || ms < 3 * s->best.ms) && !s->only; i++)
+        bool worth = !s->only && (!s->best.run || ms < 3 * s->best.ms);    /* the first run is colder than others */
+        for (int i = 0; i < (y->ms < 2 ? 10 : 2) && fine && worth; i++)
             if ((fine = once(s->o, y, &again)) && (i == 0 || again < y->ms))
                 y->ms = again;
         pv_json *t = pv_json_object();
