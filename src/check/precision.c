@@ -46,6 +46,16 @@ static void conv(struct pv_check *k, int ks, int stride, bool up)
         ci = pv_ck_int(k, 1, pv_ck_most(k, 36, 17));
         co = pv_ck_int(k, 1, pv_ck_most(k, 36, 17));
     }
+    if (c == 5 && !pv_ck_small(k)) {    /* pieces of rows */
+        s[0] = s[1] = up ? 2 : 4;
+        s[2] = up ? 17 : 35;
+    }
+    if (c == 6 && !up && !pv_ck_small(k)) {    /* slabs of several planes, across samples */
+        ci = co = 36;
+        n = 2;
+        s[0] = 150;
+        s[1] = s[2] = 2;
+    }
     for (int i = 0; i < 3 && ks == 2 && !up; i++)
         if (s[i] < 2 && !(dims == 2 && i == 0))
             s[i] = 2;
@@ -62,6 +72,7 @@ static void conv3(struct pv_check *k) { conv(k, 3, 1, false); }
 static void conv3s2(struct pv_check *k) { conv(k, 3, 2, false); }
 static void conv2s2(struct pv_check *k) { conv(k, 2, 2, false); }
 static void conv1(struct pv_check *k) { conv(k, 1, 1, false); }
+static void conv1s2(struct pv_check *k) { conv(k, 1, 2, false); }
 static void up2(struct pv_check *k) { conv(k, 2, 2, true); }
 static void up3(struct pv_check *k) { conv(k, 3, 2, true); }
 
@@ -98,14 +109,16 @@ static void loss_scale(struct pv_check *k)
 
 static const char *const impls3[] = {"direct", "tile", "gemm", "clblast", "coop", "mma", NULL},
     *const impls2[] = {"direct", "two", "gemm", "clblast", "coop", "mma", NULL},
-    *const impls[] = {"direct", "gemm", "clblast", "coop", "mma", NULL};
+    *const impls[] = {"direct", "gemm", "clblast", "coop", "mma", NULL},
+    *const impls_up3[] = {"direct", "coop", NULL};
 
 #define OP(name, impls) {"mixed_" #name, name, 1, 2e-6, 4e-6, impls, pv_conv_has, true}
 static const struct pv_check_op op_half = {"half_round", half, 1, 0, 0},    /* a rule, not an approximation */
     op_conv3 = OP(conv3, impls3), op_conv3s2 = OP(conv3s2, impls), op_conv2s2 = OP(conv2s2, impls2),
-    op_conv1 = OP(conv1, impls), op_up2 = OP(up2, impls2), op_up3 = OP(up3, NULL),
+    op_conv1 = OP(conv1, impls), op_conv1s2 = OP(conv1s2, impls), op_up2 = OP(up2, impls2),
+    op_up3 = OP(up3, impls_up3),
     op_scale = {"loss_scale", loss_scale, 1, 0, 0};
 
 const struct pv_check_op *const pv_check_precision[] = {
-    &op_half, &op_conv3, &op_conv3s2, &op_conv2s2, &op_conv1, &op_up2, &op_up3, &op_scale, NULL,
+    &op_half, &op_conv3, &op_conv3s2, &op_conv2s2, &op_conv1, &op_conv1s2, &op_up2, &op_up3, &op_scale, NULL,
 };

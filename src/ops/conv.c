@@ -178,7 +178,8 @@ enum { MOST_IMPL = 8 };
 static int simt_implementations(const pv_tape *t, const pv_tensor *fine, const pv_tensor *src, const pv_tensor *dst,
                                 const struct conv_desc *d, bool grads, const char *list[MOST_IMPL])
 {
-    const char *units = !grads && coop_kind(t->dev, d, dst == fine) ? coop_name(t->dev, t->force_impl != NULL) : NULL;
+    bool can_units = grads ? coop_grads_kind(t->dev, d) : coop_kind(t->dev, d, dst == fine);
+    const char *units = can_units ? coop_name(t->dev, t->force_impl != NULL) : NULL;
     bool can_gemm = !grads && gemm_kind(d, dst == fine), can_tile = grads || tile_kind(d);
     bool can_winog = !grads && winog_kind(src, d);
     bool first = can_tile && (!can_gemm || tile_gains(src, dst));
@@ -395,7 +396,7 @@ static bool plain_grads_by(const char *impl, const struct grads *g)
 /* Mixed precision as in walk_by. The bias's gradient is a sum of no products: it takes what is not rounded. */
 static bool grads_by(const char *impl, const struct grads *g)
 {
-    if (!g->d->half || !g->dw)
+    if (!g->d->half || !g->dw || how_of(impl) == CONV_COOP)
         return plain_grads_by(impl, g);
     struct grads h = *g;
     h.db = NULL;

@@ -9,7 +9,7 @@
 /* One convolution: `fine` is the grid of the larger side (input of conv, output of conv_up), `coarse` the
  * other: coarse voxel o meets fine voxels o * stride + tap - pad. */
 /* Simt kernels: one voxel per work-item; tiles in local memory; matrix products; those on matrix units (mixed
- * precision, reads what is not rounded): all three in conv_tile.c. */
+ * precision, read what is not rounded): all three in conv_tile.c, their weight gradients in conv_coop.c. */
 enum conv_how { CONV_DIRECT, CONV_TILE, CONV_GEMM, CONV_COOP };     /* CONV_COOP: "coop" or "mma" */
 struct conv_desc {
     int dims, ci, co;           /* of the op: conv ci at fine, co at coarse; conv_up ci at coarse, co at fine */
@@ -125,6 +125,12 @@ bool conv_tile_run(pv_dev *dev, struct pv_launch *l, const struct a_conv *a, con
 /* The same for weight gradients. Slabs of planes, and rows of the parts of a plane (a->rows), for `pairs` of blocks. */
 bool conv_tile_wgrad(pv_dev *dev, struct pv_launch *l, struct a_wgrad *a, const struct conv_desc *d, int slabs);
 int conv_tile_slabs(struct a_wgrad *a, int planes, int pairs);
+
+/* Weight gradients on matrix units (conv_coop.c), which read what is not rounded: any layer of mixed precision, of any
+ * size. `slabs` as conv_tile_slabs, after a->bb and a->vb are set. */
+bool coop_grads_kind(const pv_dev *dev, const struct conv_desc *d);
+int coop_slabs(struct a_wgrad *a, const struct conv_desc *d, int planes);
+void coop_wgrad(pv_dev *dev, struct pv_launch *l, struct a_wgrad *a, const struct conv_desc *d, int slabs);
 
 /* References: dense arrays of double on any grids. fine [n][cf][..], coarse [n][cc][..],
  * w [cc][cf][taps]. */

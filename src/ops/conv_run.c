@@ -420,7 +420,11 @@ void conv_run_wgrad(const char *label, pv_tensor *fine, pv_tensor *coarse, pv_te
     struct a_wsum ws = {.taps = taps, .row = fine->h.c};
     int planes = n * X, want = pv_max(1, 32 / (bb * pv_max(1, vb / 2))), slabs = pv_min(planes, want);
     a.rows = a.y;
-    if (d->how != CONV_DIRECT)
+    a.bb = bb;
+    a.vb = vb;
+    if (d->how == CONV_COOP)
+        slabs = coop_slabs(&a, d, planes);
+    else if (d->how != CONV_DIRECT)
         slabs = conv_tile_slabs(&a, planes, bb * vb);
     int per = pv_ceil_div(planes, slabs);
     slabs = pv_ceil_div(planes, per) * pv_ceil_div(a.y, a.rows);
@@ -433,8 +437,8 @@ void conv_run_wgrad(const char *label, pv_tensor *fine, pv_tensor *coarse, pv_te
             return;
         a.planes = planes;
         a.slab = per;
-        a.bb = a.pbb = bb;
-        a.vb = a.pvb = vb;
+        a.pbb = bb;
+        a.pvb = vb;
         a.bo = (fine->h.b[0] - d->pad[0]) * fs.p + row;
         a.so = cs.first;
         pv_bind(&l, 0, fine);

@@ -192,6 +192,10 @@ int conv_tile_slabs(struct a_wgrad *a, int planes, int pairs)
 bool conv_tile_wgrad(pv_dev *dev, struct pv_launch *l, struct a_wgrad *a, const struct conv_desc *d, int slabs)
 {
     int group = a->kx * a->ky;
+    if (d->how == CONV_COOP) {
+        coop_wgrad(dev, l, a, d, slabs);
+        return true;
+    }
     if (d->how == CONV_DIRECT || group >= (int)PV_COUNT(k_wgrad) || !k_wgrad[group].file)
         return false;
     /* voxels along z in even pieces, then as many rows as the local memory holds */

@@ -35,9 +35,10 @@ struct a_wgrad {
     KI32 bo, so;                /* big at voxel 0, tap 0; small at voxel 0 */
     KI32 pbb, pb0, pv0;         /* blocks of big in part, first block of this launch */
     KI32 pvb;
-    KI32 rows, ty, tz;          /* tile_wgrad: rows of a part of a plane; rows and voxels in local memory at a time */
+    KI32 rows, ty, tz;          /* tile_wgrad, coop_wgrad: rows of a part of a plane; rows and voxels in local memory */
 };
 #define TILE_CELLS 448          /* blocks of 16 channels in local memory */
+#define COOP_FOURS 3840         /* coop_wgrad: fours of halves in shared memory */
 
 /* conv_wsum: dw[v][b0 + b][tap] (+)= sum over slabs of part; rows of dw hold `row` channels. */
 struct a_wsum {
