@@ -43,7 +43,7 @@ int next_tap(int *at, int kx, int ky, int kz, int sb, int sp, int sr)
 
 /* conv_mma: groups as of conv_gemm, ROWS voxels each. A step is 16 input channels of one tap; while one is multiplied
  * the next is on its way to registers (weights after half of the products: 128 registers suffice), then to the other
- * half of the local memory: 9, 10 or 12 KiB for NB 1, 2, 4.
+ * half of the local memory: 9, 10 or 12 KiB for NB 1, 2, 4. UP has one slab.
  *
  * Local memory holds operands as lanes need them, a uint4 each: for 16 voxels the fragment of A, for an output block
  * those of B of two units. The order of a unit's inner indices, rows and columns is free, so it is chosen for wide
@@ -58,7 +58,7 @@ void conv_mma(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
     const int l = LOCAL(), g = l % 32 / 4, t = l % 4, wm = l / 32 % WM, wn = l / 32 / WM;
     const int voxels = a.n * a.x * a.y * a.z, v0 = GROUP() * ROWS, taps = a.kx * a.ky * a.kz;
     const int blocks = UP ? a.kb * taps : a.kb, js = (blocks + NB - 1) / NB, m = get_group_id(2);
-    const int j0 = m % js * NB, slab = m / js, steps = UP ? a.cb : a.cb * taps, first = slab * a.per;
+    const int j0 = m % js * NB, slab = m / js, steps = UP ? a.cb : a.cb * taps, first = UP ? 0 : slab * a.per;
     src += a.off[0] + a.so;
     wt += a.off[1];
     int from[NA];
@@ -68,13 +68,13 @@ void conv_mma(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
         from[i] = n * a.sn + x * S * a.sp + y * S * a.sr + z * S * 16 + t * 4;
     }
     const int tap = UP ? 0 : first % taps, kz = tap % a.kz, ky = tap / a.kz % a.ky, kx = tap / a.kz / a.ky;
-    int in0 = (UP ? first : first / taps) * a.sb + kx * a.sp + ky * a.sr + kz * 16, at = kx * 256 + ky * 16 + kz;
+    int in0 = (UP ? 0 : first / taps) * a.sb + kx * a.sp + ky * a.sr + kz * 16, at = kx * 256 + ky * 16 + kz;
     /* weights: input channels 2 g and 2 g + 1 of output channels 4 t to 4 t + 3 of one block. They belong to lanes of
      * columns 2 t and 2 t + 1, which change places where t is odd, lest 4 lanes write to a bank. */
     const bool brings = NB == 4 || l < 32 * NB;
     const int to = (l / 32 * 32 + (2 * t + t % 2) * 4 + g / 2) * 4 + g % 2, odd = t % 2 ? -16 : 16;
     const int mine = (g ^ (g / 2 & 1)) * 4 + t, wj = min(j0 + l / 32 % NB, blocks - 1);
-    int wfrom = a.w0 + first * (UP ? taps * 256 : 256) + g * 32 + t * 4 +
+    int wfrom = a.w0 + first * 256 + g * 32 + t * 4 +
                 (UP ? wj / taps * a.wb + wj % taps * 256 : wj * a.wb);
     float acc[MT][2 * NP][4];
     UNROLL for (int i = 0; i < MT; i++)
@@ -85,7 +85,7 @@ void conv_mma(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
     int here = 0;
     BRING_INPUT
     BRING_WEIGHTS
-    for (int left = min(a.per, steps - first); left > 0; left--, here ^= 1) {
+    for (int left = UP ? steps : min(a.per, steps - first); left > 0; left--, here ^= 1) {
         UNROLL for (int i = 0; i < NA; i += 2)
             xs[here][l + i * 64] = (uint4)(half_pair(u[i].x, u[i].y), half_pair(u[i + 1].x, u[i + 1].y),
                                            half_pair(u[i].z, u[i].w), half_pair(u[i + 1].z, u[i + 1].w));

@@ -9,7 +9,9 @@ class simt must compile too.
 Exits 77 where no compiler is there; a missing one is named with its reason. AMD: clang-15 with rocm-device-libs, newer
 chips clang-22 with libclc-22. NVIDIA: clang-15 with libclc-15, then ptxas: the front end is not the driver's, the back
 end is. Intel: ocloc. Vulkan: the step's shaders through RADV's null device (ACO). PV_LIBCLC22: folder with libclc-22's
-files, where it cannot be installed beside libclc-15. --markdown replaces the tables of docs/gpu.md."""
+files, where it cannot be installed beside libclc-15. Kernels on matrix units (class Units) are compiled for NVIDIA's
+chips that have them, and what they multiply by is counted: in machine code where there is an nvdisasm (of CUDA, or
+PyPI's nvidia-cuda-nvdisasm), else in PTX only. --markdown replaces the tables of docs/gpu.md."""
 import glob
 import os
 import re
@@ -35,7 +37,14 @@ GPUS = [('MI210', 'gfx90a', 22.6, 1638), ('RX 6900 XT', 'gfx1030', 23.0, 512), (
         ('H100 SXM', 'sm_90', 66.9, 3350), ('Arc A770', 'dg2', 19.7, 560)]
 # files of other devices' kernels, of other methods than V-Net's, with what they need to compile
 FAT_ONLY = {'conv2', 'wino', 'wino_wgrad'}
-ALSO = {'conv': ['S=1', 'S=2'], 'conv_up': [''], 'conv_wgrad': ['S=1', 'S=2']}
+ALSO = {'conv': ['S=1', 'S=2'], 'conv_up': [''], 'conv_wgrad': ['S=1', 'S=2'], 'mma_probe': ['UNIT=0'],
+        'conv_mma': ['NB=1 S=1 UP=0 UNIT=0', 'NB=4 S=2 UP=1 UNIT=0']}
+# NVIDIA with matrix units: the kernels' constant UNIT, machine instruction, how many of them are a unit's product;
+# most warps, most blocks, local bytes; GPU, TFLOP/s of halves summed in fp32, GB/s
+UNITS = {'sm_75': (8, 'HMMA.1688.F32', 2, (32, 16, 65536), 'RTX 2080 Ti', 53.8, 616),
+         'sm_80': (16, 'HMMA.16816.F32', 1, (64, 32, 167936), 'A100 SXM', 312, 2039),
+         'sm_86': (16, 'HMMA.16816.F32', 1, (48, 16, 102400), 'RTX 3090', 71, 936),
+         'sm_90': (16, 'HMMA.16816.F32', 1, (64, 32, 233472), 'H100 SXM', 989, 3350)}
 
 
 class Failed(Exception):
@@ -136,8 +145,11 @@ class Nvidia:
     def measure(self, chip, folders, name, constants, tmp):
         """Registers; bytes of stack and spills; local bytes."""
         ptx = os.path.join(tmp, f'{name} {constants}.ptx')
+        target = ['-Xclang', 'sm_75']
+        if 'UNIT=16' in constants:
+            target = ['-Xclang', 'sm_80', '-Xclang', '-target-feature', '-Xclang', '+ptx70']
         if ptx not in self.ptx:
-            call([self.clang, '-target', 'nvptx64-nvidia-nvcl', '-Xclang', '-target-cpu', '-Xclang', 'sm_75',
+            call([self.clang, '-target', 'nvptx64-nvidia-nvcl', '-Xclang', '-target-cpu'] + target + [
                   '-nogpulib', '-Xclang', '-finclude-default-header', '-Wno-linker-warnings', '-Xclang',
                   '-mlink-builtin-bitcode', '-Xclang', self.libclc, '-S', '-o', ptx] + source(folders, name, constants))
             self.ptx[ptx] = True
@@ -151,11 +163,88 @@ class Nvidia:
         return found
 
     def occupancy(self, chip, registers, local, items):
-        warps, blocks, smem = NVIDIA[chip]
-        per = -(-items // 32)
-        by_registers = 65536 // (-(-registers * 32 // 256) * 256) // 4 * 4 // per
-        groups = min(by_registers, blocks, warps // per, smem // (local + 1024))
-        return min(1, groups * per / warps)
+        return nvidia_occupancy(NVIDIA[chip], registers, local, items)
+
+
+def nvidia_occupancy(chip, registers, local, items):
+    warps, blocks, smem = chip
+    per = -(-items // 32)
+    by_registers = 65536 // (-(-registers * 32 // 256) * 256) // 4 * 4 // per
+    groups = min(by_registers, blocks, warps // per, smem // (local + 1024))
+    return min(1, groups * per / warps)
+
+
+class Units:
+    """Kernels on matrix units, of the step in mixed precision: {(chip, constants): found of Nvidia.measure}."""
+    def __init__(self, nvidia, program, folders):
+        self.nvidia, self.folders, self.found, self.failures = nvidia, folders, {}, []
+        self.step = {k: v for k, v in read_step([program, '--mixed']).items() if 'UNIT=' in k[2]}
+        where = os.environ.get('PATH', '').split(os.pathsep) + ['/usr/local/cuda/bin']
+        for path in sys.path:
+            where += glob.glob(os.path.join(path, 'nvidia', '*', 'bin'))
+        self.nvdisasm = shutil.which('nvdisasm', path=os.pathsep.join(where))
+
+    def count(self, chip, name, constants, tmp):
+        """What is wrong with the products of the program that was compiled last, in words; '' if nothing is."""
+        unit, instruction, parts = UNITS[chip][:3]
+        with open(os.path.join(tmp, f'{name} {constants}.ptx')) as f:
+            asked = len(re.findall(rf'mma\.sync\.aligned\.m16n8k{unit}\.row\.col\.f32\.f16\.f16\.f32', f.read()))
+        nb = int((re.search(r'NB=(\d)', constants) or [0, 0])[1])
+        one = parts * {0: 1, 1: 4, 2: 8, 4: 16}[nb]          # of a step; 0: the probe
+        words = [] if asked and asked % one == 0 else [f'{asked} mma.sync in PTX, not a multiple of {one}']
+        if self.nvdisasm:
+            code = call([self.nvdisasm, os.path.join(tmp, 'k.cubin')])
+            units = re.findall(r'\bHMMA\.\S+', code)
+            if not units or len(units) % one or set(units) != {instruction}:
+                words += [f'{len(units)} {sorted(set(units))} in machine code, not a multiple of {one} {instruction}']
+        return ', '.join(words)
+
+    def measure(self, tmp):
+        programs = sorted({(k[0], k[2]) for k in self.step} | {('mma_probe', 'UNIT=16')})
+        for chip, row in UNITS.items():
+            for name, constants in programs:
+                mine = constants.replace('UNIT=16', f'UNIT={row[0]}')
+                try:
+                    self.found[chip, constants] = self.nvidia.measure(chip, self.folders, name, mine, tmp)
+                    wrong = self.count(chip, name, mine, tmp)
+                    self.failures += [f'{name} {mine} for {chip}: {wrong}'] if wrong else []
+                except Failed as e:
+                    self.failures.append(f'{name} {mine} does not compile for {chip}: {e}')
+
+    def report(self, budgets):
+        print('matrix units: products counted in', 'machine code' if self.nvdisasm else 'PTX only, no nvdisasm')
+        bad = 0
+        for (_, entry, constants) in sorted(self.step):
+            for chip in UNITS:
+                found, budget = self.found.get((chip, constants), {}).get(entry), budgets.get((entry, constants))
+                why = 'no row in budgets.txt' if not budget else 'not found' if not found else \
+                    over(chip, self.nvidia, found, budget)
+                bad += bool(why)
+                print(f'{entry + " " + constants:36} {chip:8} {found}{"  OVER: " + why if why else ""}')
+        return bad
+
+    def tables(self, budgets):
+        out = ['| kernel | budget: local, registers | ' + ' | '.join(f'{r[4]} ({c})' for c, r in UNITS.items()) + ' |',
+               '|' + '---|' * (2 + len(UNITS))]
+        roofs = ['| kernel | launches | GFLOP | MB | FLOP/byte | ' + ' | '.join(r[4] for r in UNITS.values()) + ' |',
+                 '|' + '---|' * (5 + len(UNITS))]
+        total = [0.0] * len(UNITS)
+        for (_, entry, constants), row in sorted(self.step.items()):
+            name = entry + ' ' + constants.replace(' UNIT=16', '')
+            cells, times = [], []
+            for i, (chip, unit) in enumerate(UNITS.items()):
+                f = self.found[chip, constants][entry]
+                use = round(100 * nvidia_occupancy(unit[3], f[0], f[2], row[0]))
+                cells.append(f'{f[0]}, {f[2]}, {"spills " + str(f[1]) + ", " if f[1] else ""}{use} %')
+                compute, move = row[4] / unit[5] * 1e-9, row[3] / unit[6] * 1e-6
+                total[i] += max(compute, move)
+                times.append(f'{"compute" if compute > move else "bandwidth"}, {max(compute, move):.3f}')
+            out.append(f'| {name} | {budgets[entry, constants][0]:.0f}, {budgets[entry, constants][2]:.0f} | ' +
+                       ' | '.join(cells) + ' |')
+            roofs.append(f'| {name} | {row[1]} | {row[4] * 1e-9:.2f} | {row[3] * 1e-6:.1f} | {row[4] / row[3]:.2f} | ' +
+                         ' | '.join(times) + ' |')
+        roofs.append('| sum | | | | | ' + ' | '.join(f'{t:.2f}' for t in total) + ' |')
+        return '\n'.join(out + [''] + roofs)
 
 
 class Intel:
@@ -218,7 +307,7 @@ def read_budgets():
 def read_step(program):
     """Kernels of the step: (file, entry, constants): [work-items, launches, groups, bytes, flops]."""
     step = {}
-    for line in call([program]).splitlines():
+    for line in call(program).splitlines():
         cells = line.split('\t')
         row = step.setdefault(tuple(cells[:3]), [int(cells[3]), 0, 0, 0, 0])
         for i in range(1, 5):
@@ -312,6 +401,15 @@ def tables(chips, step, budgets, results):
     return '\n'.join(out)
 
 
+def replace(path, name, text):
+    """What stands in a file between <!-- name --> and <!-- end of name -->."""
+    with open(path) as f:
+        before, rest = f.read().split(f'<!-- {name} -->\n', 1)
+    after = rest.split(f'<!-- end of {name} -->', 1)[1]
+    with open(path, 'w') as f:
+        f.write(f'{before}<!-- {name} -->\n{text}\n<!-- end of {name} -->{after}')
+
+
 def main():
     args, options = sys.argv[1:], {}
     for i in range(3, len(args) - 1, 2):
@@ -324,19 +422,21 @@ def main():
         print(f'{chip} skipped: {chips.pop(chip).missing(chip)}')
     if not chips:
         sys.exit(77)
-    step, budgets = read_step(args[0]), read_budgets()
+    step, budgets = read_step([args[0]]), read_budgets()
+    nvidia = [c for c in chips.values() if isinstance(c, Nvidia)]
+    units = Units(nvidia[0], args[0], folders) if nvidia else None
     with tempfile.TemporaryDirectory() as tmp:
         results, failures = measure_all(chips, folders, step, tmp)
+        if units:
+            units.measure(tmp)
+            failures += units.failures
     for f in failures:
         print(f)
-    bad = report(chips, step, budgets, results)
+    bad = report(chips, step, budgets, results) + (units.report(budgets) if units else 0)
     if '--markdown' in options:
-        with open(options['--markdown']) as f:
-            before, rest = f.read().split('<!-- tables -->\n', 1)
-        after = rest.split('<!-- end of tables -->', 1)[1]
-        with open(options['--markdown'], 'w') as f:
-            f.write(before + '<!-- tables -->\n' + tables(chips, step, budgets, results) + '\n<!-- end of tables -->' +
-                    after)
+        replace(options['--markdown'], 'tables', tables(chips, step, budgets, results))
+        if units:
+            replace(options['--markdown'], 'matrix tables', units.tables(budgets))
     if bad or failures:
         sys.exit(f'{bad} over their budgets, {len(failures)} do not compile')
 

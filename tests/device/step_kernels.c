@@ -2,12 +2,13 @@
  * Which kernels a training step of the V-Net launches in class simt, without any device: one step of a method on a
  * device that only counts (pv_dev_plan) with the limits of a large GPU.
  *
- *     step_kernels [--pipelines] [METHOD [PATCH]]       (mt, 112x112x80)
+ *     step_kernels [--pipelines] [--mixed] [METHOD [PATCH]]       (mt, 112x112x80)
  *
  * One line per kernel and constants, and for convolutions per layer, tab-separated: file, entry, constants "A=1 B=2",
  * work-items of a work-group, launches, work-groups, bytes bound (each buffer once), floating-point operations of
  * convolutions (2 per product, borders and spare lanes included; 0 for others).
- * --pipelines: instead, what the first Vulkan driver says of each kernel's pipeline (step_pipes.c). */
+ * --mixed: in mixed precision with the matrix units of an NVIDIA GPU. --pipelines: instead, what the first Vulkan
+ * driver says of each kernel's pipeline (step_pipes.c). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +84,13 @@ static void run(pv_dev *dev, const struct pv_resolved *r)
     s->flops += flops;
 }
 
+static bool units(const pv_dev *dev, struct pv_matrix *out)
+{
+    (void)dev;
+    *out = (struct pv_matrix){.m = 16, .n = 8, .k = 16, .subgroup = 32, .impl = "mma"};
+    return true;
+}
+
 static bool step(struct pv_run *r)
 {
     int nl, nu;
@@ -102,10 +110,10 @@ static bool step(struct pv_run *r)
 
 int main(int argc, char **argv)
 {
-    const bool pipelines = argc > 1 && pv_streq(argv[1], "--pipelines");
-    if (pipelines) {
-        argc--;
-        argv++;
+    bool pipelines = false, mixed = false;
+    for (; argc > 1 && pv_starts(argv[1], "--"); argc--, argv++) {
+        pipelines = pipelines || pv_streq(argv[1], "--pipelines");
+        mixed = mixed || pv_streq(argv[1], "--mixed");
     }
     const char *method = argc > 1 ? argv[1] : "mt";
     int p[3] = {112, 112, 80};
@@ -119,12 +127,13 @@ int main(int argc, char **argv)
     snprintf(text, sizeof text, "{\"method\": \"%s\", \"net\": {\"name\": \"vnet\", \"dims\": 3, \"channels\": 1,"
              " \"classes\": 2, \"filters\": 16, \"dropout\": 0.5, \"init\": \"default\"}, \"train\": {\"iters\": 10,"
              " \"patch\": [%d, %d, %d], \"seed\": 1, \"labeled_batch\": 2, \"unlabeled_batch\": 2}, \"optim\": {\"lr\":"
-             " 0.01, \"momentum\": 0.9, \"weight_decay\": 0.0001, \"schedule\": \"constant\"}}", method, p[0], p[1],
-             p[2]);
+             " 0.01, \"momentum\": 0.9, \"weight_decay\": 0.0001, \"schedule\": \"constant\"}, \"precision\":"
+             " {\"mode\": \"%s\"}}", method, p[0], p[1], p[2], mixed ? "mixed" : "fp32");
     pv_json *config = pv_json_parse(text, "step");
     struct pv_run *r = config ? pv_run_new(dev, config, false) : NULL;
     hooked = *dev->be;
     hooked.run = run;
+    hooked.matrix = mixed ? units : hooked.matrix;
     dev->be = &hooked;
     if (!r || !step(r)) {
         printf("the step of %s failed\n", method);
