@@ -8,7 +8,7 @@
 
 #define COLS (2 * NB)           /* work-items side by side, each with 8 output channels: two float4, COLS apart */
 #define ROWS (128 / COLS)
-#define T (NB == 1 ? 4 : 8)     /* tiles of a work-item, ROWS apart */
+#define T (NB == 1 ? 4 : NB == 2 ? 6 : 8)   /* tiles of a work-item, ROWS apart; 6: for 128 registers on NVIDIA */
 #define MT (ROWS * T)
 #define PITCH (MT + 4)          /* 4: writes of the two halves of 8 tiles meet different banks */
 #define NA (MT / 64)            /* float4 that a work-item brings of the input */
@@ -16,7 +16,7 @@
 
 /* winog_gemm: m[f][kb][tile][16 k] = sum_c v[f][c / 8][tile][c % 8] u[f - f0][kb][cb][16 c][16 k], over c in order.
  * Groups: (tiles / MT) * (kb / NB) * nf in one row. A work-item sums 8 channels of T tiles. 8 input channels are in
- * local memory, the next 8 in registers: 8832, 9344 or 6272 bytes for NB 1, 2 or 4. */
+ * local memory, the next 8 in registers: 8832, 7296 or 6272 bytes for NB 1, 2 or 4. */
 __kernel WG128 void winog_gemm(GC(float) v, GC(float) u, G(float) m, struct a_winog_g a)
 {
     __local float2 in[4 * PITCH];       /* [pair of channels][tile] */
@@ -27,12 +27,12 @@ __kernel WG128 void winog_gemm(GC(float) v, GC(float) u, G(float) m, struct a_wi
     if (f >= a.nf)
         return;
     const bool mine = t0 + row < a.count && j0 + col / 4 < a.kb;
-    v += a.off[0] + (long)(a.f0 + f) * steps * a.count * 8 + l % 2 * 4;
+    const int left = a.count - t0 - l / 2;              /* tiles from the first that this work-item brings */
+    v += a.off[0] + ((long)(a.f0 + f) * steps * a.count + t0) * 8 + l * 4;
     u += a.off[1] + ((long)f * a.kb + min(j0 + l / 32, a.kb - 1)) * a.cb * 256 + l % 32 * 4;
-    int from[NA];
-    UNROLL for (int i = 0; i < NA; i++)
-        from[i] = min(t0 + l / 2 + i * 64, a.count - 1) * 8;
     float4 acc[2 * T], d[NA], w = (float4)(0.0f);
+    UNROLL for (int i = 0; i < NA; i++)
+        d[i] = (float4)(0.0f);
     UNROLL for (int i = 0; i < 2 * T; i++)
         acc[i] = (float4)(0.0f);
     for (int s = 0; s <= steps; s++) {
@@ -48,9 +48,12 @@ __kernel WG128 void winog_gemm(GC(float) v, GC(float) u, G(float) m, struct a_wi
         }
         if (s < steps) {
             UNROLL for (int i = 0; i < NA; i++)
-                d[i] = LD4(v + s * a.count * 8 + from[i]);
+                if (left > i * 64)
+                    d[i] = LD4(v + i * 512);
             if (l < 32 * NB)
-                w = LD4(u + s * 128);
+                w = LD4(u);
+            v += a.count * 8;
+            u += 128;
         }
         if (s > 0 && mine)
             NOUNROLL for (int p = 0; p < 4; p++) {

@@ -14,7 +14,8 @@ ARGS(a_winog_g)
 layout(constant_id = 0) const int NB = 1;
 layout(local_size_x = 128) in;
 
-const int COLS = 2 * NB, ROWS = 128 / COLS, T = NB == 1 ? 4 : 8, MT = ROWS * T, PITCH = MT + 4, NA = MT / 64;
+const int COLS = 2 * NB, ROWS = 128 / COLS, T = NB == 1 ? 4 : NB == 2 ? 6 : 8;
+const int MT = ROWS * T, PITCH = MT + 4, NA = MT / 64;
 shared vec2 xs[4 * PITCH];          // [pair of channels][tile]
 shared vec4 wl[8 * 4 * NB];         // [channel][quarter of a block]
 
@@ -26,12 +27,12 @@ void main()
     if (f >= a.nf)
         return;
     bool mine = t0 + row < a.count && j0 + col / 4 < a.kb;
-    int v0 = OFF4(0) + (a.f0 + f) * steps * a.count * 2 + l % 2;
+    int left = a.count - t0 - l / 2;        // tiles from the first that this work-item brings
+    int v0 = OFF4(0) + ((a.f0 + f) * steps * a.count + t0) * 2 + l;
     int u0 = OFF4(1) + (f * a.kb + min(j0 + l / 32, a.kb - 1)) * a.cb * 64 + l % 32;
-    int from[NA];
-    [[unroll]] for (int i = 0; i < NA; i++)
-        from[i] = v0 + min(t0 + l / 2 + i * 64, a.count - 1) * 2;
     vec4 acc[2 * T], d[NA], w = vec4(0);
+    [[unroll]] for (int i = 0; i < NA; i++)
+        d[i] = vec4(0);
     [[unroll]] for (int i = 0; i < 2 * T; i++)
         acc[i] = vec4(0);
     for (int s = 0; s <= steps; s++) {
@@ -47,9 +48,12 @@ void main()
         }
         if (s < steps) {
             [[unroll]] for (int i = 0; i < NA; i++)
-                d[i] = v[from[i] + s * a.count * 2];
+                if (left > i * 64)
+                    d[i] = v[v0 + i * 128];
             if (l < 32 * NB)
-                w = u[u0 + s * 32];
+                w = u[u0];
+            v0 += a.count * 2;
+            u0 += 32;
         }
         if (s > 0 && mine)
             [[dont_unroll]] for (int p = 0; p < 4; p++) {

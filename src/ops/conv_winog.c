@@ -36,7 +36,7 @@ static bool fits(const pv_tensor *t, int64_t elements)
 /* ---- pieces ---- */
 
 static int group_blocks(int kb) { return kb >= 3 ? 4 : kb; }
-static int group_tiles(int nb) { return nb == 4 ? 128 : 256; }
+static int group_tiles(int nb) { return nb == 4 ? 128 : nb == 2 ? 192 : 256; }
 
 /* Tiles of a piece: all of `total` in equal pieces of whole work-groups; 0: not even one fits. */
 static int piece_tiles(const pv_dev *dev, int64_t total, int cb, int kb)
