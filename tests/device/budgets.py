@@ -124,7 +124,8 @@ class Aco(Amd):
             env = dict(os.environ, VK_ICD_FILENAMES=self.icd, VK_DRIVER_FILES=self.icd, RADV_DEBUG='nocache',
                        RADV_FORCE_FAMILY=chip.split()[1])
             self.found[chip] = {}
-            for line in call([self.program, '--pipelines'], env).splitlines():
+            said = call([self.program, '--pipelines'], env) + call([self.program, '--pipelines', '--winog'], env)
+            for line in said.splitlines():
                 entry, spec, said = line.split('\t')
                 said = dict(cell.split('=') for cell in said.strip(';').split(';'))
                 self.found[chip].setdefault(spec, {})[entry] = (
@@ -422,19 +423,21 @@ def main():
         print(f'{chip} skipped: {chips.pop(chip).missing(chip)}')
     if not chips:
         sys.exit(77)
-    step, budgets = read_step([args[0]]), read_budgets()
+    step, winog, budgets = read_step([args[0]]), read_step([args[0], '--winog']), read_budgets()
+    both = {**step, **winog}
     nvidia = [c for c in chips.values() if isinstance(c, Nvidia)]
     units = Units(nvidia[0], args[0], folders) if nvidia else None
     with tempfile.TemporaryDirectory() as tmp:
-        results, failures = measure_all(chips, folders, step, tmp)
+        results, failures = measure_all(chips, folders, both, tmp)
         if units:
             units.measure(tmp)
             failures += units.failures
     for f in failures:
         print(f)
-    bad = report(chips, step, budgets, results) + (units.report(budgets) if units else 0)
+    bad = report(chips, both, budgets, results) + (units.report(budgets) if units else 0)
     if '--markdown' in options:
         replace(options['--markdown'], 'tables', tables(chips, step, budgets, results))
+        replace(options['--markdown'], 'winograd tables', tables(chips, winog, budgets, results))
         if units:
             replace(options['--markdown'], 'matrix tables', units.tables(budgets))
     if bad or failures:

@@ -2,13 +2,14 @@
  * Which kernels a training step of the V-Net launches in class simt, without any device: one step of a method on a
  * device that only counts (pv_dev_plan) with the limits of a large GPU.
  *
- *     step_kernels [--pipelines] [--mixed] [METHOD [PATCH]]       (mt, 112x112x80)
+ *     step_kernels [--pipelines] [--mixed] [--winog] [METHOD [PATCH]]       (mt, 112x112x80)
  *
  * One line per kernel and constants, and for convolutions per layer, tab-separated: file, entry, constants "A=1 B=2",
  * work-items of a work-group, launches, work-groups, bytes bound (each buffer once), floating-point operations of
  * convolutions (2 per product, borders and spare lanes included; 0 for others).
- * --mixed: in mixed precision with the matrix units of an NVIDIA GPU. --pipelines: instead, what the first Vulkan
- * driver says of each kernel's pipeline (step_pipes.c). */
+ * --mixed: in mixed precision with the matrix units of an NVIDIA GPU. --winog: only Winograd's kernels, of a step in
+ * which they take what they can. --pipelines: instead, what the first Vulkan driver says of each kernel's pipeline
+ * (step_pipes.c). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "method/method.h"
 #include "ops/args/conv.h"
 #include "ops/args/conv_tile.h"
+#include "ops/args/winog.h"
 #include "step_kernels.h"
 
 enum { MOST = 512 };
@@ -54,6 +56,20 @@ static double conv_flops(const struct pv_kernel *k, const void *args)
     return 0;
 }
 
+/* Winograd's kernels: operations, and where a launch reads or writes a part of what it is bound to, bytes: a voxel of
+ * the map once. */
+static void winog_cost(const struct pv_kernel *k, const void *args, double *flops, uint64_t *bytes)
+{
+    if (pv_streq(k->entry, "winog_gemm")) {
+        const struct a_winog_g *a = args;
+        *flops = 2.0 * 256 * a->cb * a->kb * a->count * a->nf;
+    } else if (pv_streq(k->entry, "winog_in") || pv_streq(k->entry, "winog_out")) {
+        const struct a_winog *a = args;     /* 64 frequencies for 8 voxels, additions along x, y and z */
+        *flops = (k->entry[6] == 'i' ? 64 + 64 + 64 : 64 + 32 + 16 + 8) * 16.0 * a->nb * a->count;
+        *bytes = (64 + (a->accum ? 16u : 8u)) * 64u * (uint64_t)a->nb * (uint64_t)a->count;
+    }
+}
+
 static void run(pv_dev *dev, const struct pv_resolved *r)
 {
     struct seen *s = seen;
@@ -65,6 +81,7 @@ static void run(pv_dev *dev, const struct pv_resolved *r)
             again = again || (r->bind[j].mem == r->bind[i].mem && r->bind[j].off == r->bind[i].off);
         bytes += again ? 0 : r->bind[i].bytes * (r->k->bind[i] == 'x' ? 2u : 1u);
     }
+    winog_cost(r->k, r->args, &flops, &bytes);
     const size_t spec_bytes = sizeof s->spec[0] * (size_t)r->num_spec;
     while (s < seen + num_seen && !(s->k == r->k && !memcmp(s->spec, r->spec, spec_bytes) &&
                                     s->flops / (double)s->launches == flops))
@@ -110,10 +127,11 @@ static bool step(struct pv_run *r)
 
 int main(int argc, char **argv)
 {
-    bool pipelines = false, mixed = false;
+    bool pipelines = false, mixed = false, winog = false;
     for (; argc > 1 && pv_starts(argv[1], "--"); argc--, argv++) {
         pipelines = pipelines || pv_streq(argv[1], "--pipelines");
         mixed = mixed || pv_streq(argv[1], "--mixed");
+        winog = winog || pv_streq(argv[1], "--winog");
     }
     const char *method = argc > 1 ? argv[1] : "mt";
     int p[3] = {112, 112, 80};
@@ -135,12 +153,16 @@ int main(int argc, char **argv)
     hooked.run = run;
     hooked.matrix = mixed ? units : hooked.matrix;
     dev->be = &hooked;
+    if (r && winog)
+        r->tape->force_impl = "winog";
     if (!r || !step(r)) {
         printf("the step of %s failed\n", method);
         return 1;
     }
     int status = 0;
     for (struct seen *s = seen; s < seen + num_seen && status != 77; s++) {
+        if (winog && !pv_starts(s->k->file, "winog"))
+            continue;
         if (pipelines) {
             int said = step_pipe(s->k, s->spec);
             status = said ? said : status;
