@@ -8,13 +8,9 @@
 
 #ifdef PV_SIMT
 
-#define MMA_ITEMS 128
-#include "common/mma.h"
+#include "common/mma_tile.h"
 
 #define ROWS 128                /* voxels of a work-group */
-#define WM (NB == 4 ? 2 : 4)    /* of its 4 warps those along voxels, each with other ones */
-#define MT (8 / WM)             /* 16 voxels each: of a warp */
-#define NP (NB * WM / 4)        /* output blocks of a warp */
 #define NA 4                    /* float4 of the input that a work-item brings */
 
 /* To the next tap, counted up because divisions would take as long as the products: *at is kx * 256 + ky * 16 + kz.
@@ -39,23 +35,20 @@ int next_tap(int *at, int kx, int ky, int kz, int sb, int sp, int sr)
 }
 
 #define BRING_INPUT UNROLL for (int i_ = 0; i_ < NA; i_++) u[i_] = LD4(src + (in0 + from[i_]));
-#define BRING_WEIGHTS if (brings) { w0 = LD4(wt + wfrom); w1 = LD4(wt + (wfrom + 16)); }
+#define BRING_WEIGHTS if (MMA_BRINGS) { w0 = LD4(wt + wfrom); w1 = LD4(wt + (wfrom + 16)); }
 
 /* conv_mma: groups as of conv_gemm, ROWS voxels each. A step is 16 input channels of one tap; while one is multiplied
  * the next is on its way to registers (weights after half of the products: 128 registers suffice), then to the other
- * half of the local memory: 9, 10 or 12 KiB for NB 1, 2, 4. UP has one slab.
- *
- * Local memory holds operands as lanes need them, a uint4 each: for 16 voxels the fragment of A, for an output block
- * those of B of two units. The order of a unit's inner indices, rows and columns is free, so it is chosen for wide
- * accesses: inner indices 2 t, 2 t + 1, 2 t + 8, 2 t + 9 are channels 4 t to 4 t + 3; rows g and g + 8 are voxels 2 g
- * and 2 g + 1; column 2 t + e of unit p is output channel 4 t + 2 p + e, so that a lane stores 4 t to 4 t + 3. */
+ * half of the local memory: 9, 10 or 12 KiB for NB 1, 2, 4. UP has one slab. Rows g and g + 8 of a unit are voxels 2 g
+ * and 2 g + 1. */
 __kernel __attribute__((reqd_work_group_size(128, 1, 1)))
 void conv_mma(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
 {
     __local uint4 xs[2][ROWS * 2];      /* [16 voxels][lane] */
-    __local uint4 ws[2][NB * 32];       /* [block][lane, those of odd pairs of columns exchanged] */
+    __local uint4 ws[2][NB * 32];       /* [block][lane] */
     MMA_ROOM
-    const int l = LOCAL(), g = l % 32 / 4, t = l % 4, wm = l / 32 % WM, wn = l / 32 / WM;
+    MMA_PLACE
+    MMA_B_PLACE
     const int voxels = a.n * a.x * a.y * a.z, v0 = GROUP() * ROWS, taps = a.kx * a.ky * a.kz;
     const int blocks = UP ? a.kb * taps : a.kb, js = (blocks + NB - 1) / NB, m = get_group_id(2);
     const int j0 = m % js * NB, slab = m / js, steps = UP ? a.cb : a.cb * taps, first = UP ? 0 : slab * a.per;
@@ -69,18 +62,10 @@ void conv_mma(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
     }
     const int tap = UP ? 0 : first % taps, kz = tap % a.kz, ky = tap / a.kz % a.ky, kx = tap / a.kz / a.ky;
     int in0 = (UP ? 0 : first / taps) * a.sb + kx * a.sp + ky * a.sr + kz * 16, at = kx * 256 + ky * 16 + kz;
-    /* weights: input channels 2 g and 2 g + 1 of output channels 4 t to 4 t + 3 of one block. They belong to lanes of
-     * columns 2 t and 2 t + 1, which change places where t is odd, lest 4 lanes write to a bank. */
-    const bool brings = NB == 4 || l < 32 * NB;
-    const int to = (l / 32 * 32 + (2 * t + t % 2) * 4 + g / 2) * 4 + g % 2, odd = t % 2 ? -16 : 16;
-    const int mine = (g ^ (g / 2 & 1)) * 4 + t, wj = min(j0 + l / 32 % NB, blocks - 1);
+    const int wj = min(j0 + l / 32 % NB, blocks - 1);
     int wfrom = a.w0 + first * 256 + g * 32 + t * 4 +
                 (UP ? wj / taps * a.wb + wj % taps * 256 : wj * a.wb);
-    float acc[MT][2 * NP][4];
-    UNROLL for (int i = 0; i < MT; i++)
-        UNROLL for (int p = 0; p < 2 * NP; p++)
-            UNROLL for (int q = 0; q < 4; q++)
-                acc[i][p][q] = 0.0f;
+    MMA_SUMS(acc)
     float4 u[NA], w0 = (float4)(0.0f), w1 = w0;
     int here = 0;
     BRING_INPUT
@@ -89,13 +74,7 @@ void conv_mma(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
         UNROLL for (int i = 0; i < NA; i += 2)
             xs[here][l + i * 64] = (uint4)(half_pair(u[i].x, u[i].y), half_pair(u[i + 1].x, u[i + 1].y),
                                            half_pair(u[i].z, u[i].w), half_pair(u[i + 1].z, u[i + 1].w));
-        if (brings) {
-            __local uint *w = (__local uint *)ws[here] + to;
-            w[0] = half_pair(w0.x, w1.x);
-            w[odd] = half_pair(w0.y, w1.y);
-            w[2] = half_pair(w0.z, w1.z);
-            w[odd + 2] = half_pair(w0.w, w1.w);
-        }
+        MMA_PUT_B(ws[here], w0, w1)
         barrier(CLK_LOCAL_MEM_FENCE);
         if (left > 1) {
             wfrom += UP ? taps * 256 : 256;
@@ -105,25 +84,7 @@ void conv_mma(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
             UNROLL for (int i = 0; i < NA; i++)
                 u[i] = (float4)(0.0f);
         }
-        uint wv[2 * NP][2];
-        UNROLL for (int p = 0; p < NP; p++) {
-            const uint4 w = ws[here][(wn * NP + p) * 32 + mine];
-            wv[2 * p][0] = w.x;
-            wv[2 * p][1] = w.y;
-            wv[2 * p + 1][0] = w.z;
-            wv[2 * p + 1][1] = w.w;
-        }
-        MMA_LOOP for (int i = 0; i < MT; i++) {
-            const uint4 x = xs[here][(wm * MT + i) * 32 + l % 32];
-            const uint xv[4] = {x.x, x.y, x.z, x.w};
-            MMA_LOOP for (int p = 0; p < 2 * NP; p++)
-                MMA(acc[i][p], xv, wv[p]);
-            if (i == MT / 2 - 1 && left > 1) {
-                BRING_WEIGHTS
-            } else if (i == MT / 2 - 1) {
-                w0 = w1 = (float4)(0.0f);
-            }
-        }
+        MMA_STEP(acc, xs[here], ws[here], if (left > 1) { BRING_WEIGHTS } else { w0 = w1 = (float4)(0.0f); })
     }
     dst += a.off[2] + a.dst0 + slab * a.ds + t * 4;
     UNROLL for (int i = 0; i < 2 * MT; i++)
@@ -139,9 +100,8 @@ void conv_mma(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
                 inside = inside && x < a.fx && y < a.fy && z < a.fz;
             }
             if (inside) {
-                const float *e = acc[i / 2][2 * b] + i % 2 * 2, *o = acc[i / 2][2 * b + 1] + i % 2 * 2;
                 G(float) d = dst + kb * a.db + v / a.z / a.y / a.x * a.dn + x * a.dp + y * a.dr + z * 16;
-                float4 sum = (float4)(e[0], e[1], o[0], o[1]);
+                float4 sum = MMA_ROW(acc, i, b);
                 if (a.accum)
                     sum += LD4(d);
                 else if (a.bias >= 0)

@@ -110,7 +110,7 @@ static void loss_scale(struct pv_check *k)
 static const char *const impls3[] = {"direct", "tile", "gemm", "clblast", "coop", "mma", NULL},
     *const impls2[] = {"direct", "two", "gemm", "clblast", "coop", "mma", NULL},
     *const impls[] = {"direct", "gemm", "clblast", "coop", "mma", NULL},
-    *const impls_up3[] = {"direct", "coop", NULL};
+    *const impls_up3[] = {"direct", "coop", "mma", NULL};
 
 #define OP(name, impls) {"mixed_" #name, name, 1, 2e-6, 4e-6, impls, pv_conv_has, true}
 static const struct pv_check_op op_half = {"half_round", half, 1, 0, 0},    /* a rule, not an approximation */

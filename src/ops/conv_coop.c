@@ -8,6 +8,9 @@
 static const char *const spec_coop[] = {"S", "TAPS", "BB", "VB", "M", "N", "K", "SUBGROUPS", NULL};
 static const struct pv_kernel k_coop = {"conv_coop_wgrad", "coop_wgrad", "rrw", sizeof(struct a_wgrad), {128, 1, 1},
                                         spec_coop};
+static const char *const spec_mma[] = {"NB", "S", "UNIT", NULL};
+static const struct pv_kernel k_mma = {"conv_mma_wgrad", "mma_wgrad", "rrw", sizeof(struct a_wgrad), {128, 1, 1},
+                                       spec_mma};
 
 /* Work-groups that fill a large GPU; products of 16x16 that 32 work-items sum at most, so that registers hold them. */
 enum { ENOUGH = 512, MOST_SUMS = 14 };
@@ -18,8 +21,9 @@ struct share { int b, v; };
 bool coop_grads_kind(const pv_dev *dev, const struct conv_desc *d)
 {
     struct pv_matrix u;
-    return d->half && pv_dev_matrix(dev, &u) && pv_streq(u.impl, "coop") && 16 % u.m == 0 && u.m % 4 == 0 &&
-           u.n % 4 == 0;
+    if (!d->half || !pv_dev_matrix(dev, &u))
+        return false;
+    return pv_streq(u.impl, "mma") || (16 % u.m == 0 && u.m % 4 == 0 && u.n % 4 == 0);
 }
 
 static int at_most(int blocks, int most) { return pv_min(most, blocks > 2 ? 4 : blocks); }
@@ -66,8 +70,19 @@ static void choose_tile(struct a_wgrad *a, int s, struct share w, int rows)
     }
 }
 
-int coop_slabs(struct a_wgrad *a, const struct conv_desc *d, int planes)
+/* "mma": 8 pairs of a tap and a block of big by `nb` blocks of small. */
+static int mma_blocks(const struct a_wgrad *a) { return a->vb >= 3 ? 4 : a->vb; }
+
+static int mma_groups(const struct a_wgrad *a)
 {
+    return pv_ceil_div(a->bb * a->kx * a->ky * a->kz, 8) * pv_ceil_div(a->vb, mma_blocks(a));
+}
+
+int coop_slabs(const pv_dev *dev, struct a_wgrad *a, const struct conv_desc *d, int planes)
+{
+    struct pv_matrix u;
+    if (pv_dev_matrix(dev, &u) && pv_streq(u.impl, "mma"))
+        return conv_tile_slabs(a, planes, mma_groups(a));
     struct share w = share_of(a);
     int want = pv_max(1, ENOUGH / (pv_ceil_div(a->bb, w.b) * pv_ceil_div(a->vb, w.v)));
     choose_tile(a, d->stride, w, a->y);
@@ -81,10 +96,20 @@ void coop_wgrad(pv_dev *dev, struct pv_launch *l, struct a_wgrad *a, const struc
 {
     struct share w = share_of(a);
     struct pv_matrix u;
+    l->args = a;
     pv_dev_matrix(dev, &u);
+    if (pv_streq(u.impl, "mma")) {
+        l->k = &k_mma;
+        l->spec[0] = mma_blocks(a);
+        l->spec[1] = d->stride;
+        l->spec[2] = u.imitated ? 0 : u.k;
+        pv_groups(dev, l, (uint64_t)slabs);
+        l->groups[2] = (uint32_t)mma_groups(a);
+        pv_run(dev, l);
+        return;
+    }
     choose_tile(a, d->stride, w, a->rows);
     l->k = &k_coop;
-    l->args = a;
     const int spec[] = {d->stride, a->kx * a->ky * a->kz, w.b, w.v, u.m, u.n, u.k, 128 / u.subgroup};
     for (int i = 0; i < (int)PV_COUNT(spec); i++)
         l->spec[i] = spec[i];

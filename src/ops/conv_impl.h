@@ -129,7 +129,7 @@ int conv_tile_slabs(struct a_wgrad *a, int planes, int pairs);
 /* Weight gradients on matrix units (conv_coop.c), which read what is not rounded: any layer of mixed precision, of any
  * size. `slabs` as conv_tile_slabs, after a->bb and a->vb are set. */
 bool coop_grads_kind(const pv_dev *dev, const struct conv_desc *d);
-int coop_slabs(struct a_wgrad *a, const struct conv_desc *d, int planes);
+int coop_slabs(const pv_dev *dev, struct a_wgrad *a, const struct conv_desc *d, int planes);
 void coop_wgrad(pv_dev *dev, struct pv_launch *l, struct a_wgrad *a, const struct conv_desc *d, int slabs);
 
 /* References: dense arrays of double on any grids. fine [n][cf][..], coarse [n][cc][..],

@@ -423,7 +423,7 @@ void conv_run_wgrad(const char *label, pv_tensor *fine, pv_tensor *coarse, pv_te
     a.bb = bb;
     a.vb = vb;
     if (d->how == CONV_COOP)
-        slabs = coop_slabs(&a, d, planes);
+        slabs = coop_slabs(dev, &a, d, planes);
     else if (d->how != CONV_DIRECT)
         slabs = conv_tile_slabs(&a, planes, bb * vb);
     int per = pv_ceil_div(planes, slabs);

@@ -10,10 +10,14 @@ import sys
 import tempfile
 
 # file, text, what stands there instead: registers, lanes, rows and columns of fragments change places
-FAULTS = [('conv_mma.cl', '{x.x, x.y, x.z, x.w}', '{x.x, x.z, x.y, x.w}'),
-          ('conv_mma.cl', '{x.x, x.y, x.z, x.w}', '{x.y, x.x, x.z, x.w}'),
-          ('conv_mma.cl', 'wv[2 * p][1] = w.y', 'wv[2 * p][1] = w.z'),
-          ('conv_mma.cl', '(float4)(e[0], e[1], o[0], o[1])', '(float4)(e[0], o[0], e[1], o[1])'),
+FAULTS = [('conv_mma.cl', '{x_.x, x_.y, x_.z, x_.w}', '{x_.x, x_.z, x_.y, x_.w}'),
+          ('conv_mma.cl', '{x_.x, x_.y, x_.z, x_.w}', '{x_.y, x_.x, x_.z, x_.w}'),
+          ('conv_mma.cl', 'wv[2 * p][1] = w_.y', 'wv[2 * p][1] = w_.z'),
+          ('conv_mma.cl', 'acc[(i) / 2][2 * (b)][(i) % 2 * 2], acc', 'acc[(i) / 2][2 * (b) + 1][(i) % 2 * 2], acc'),
+          ('conv_mma_wgrad.cl', 'g % 4 * 4 + g / 4 * 2 + i % 2', 'g * 2 + i % 2'),
+          ('conv_mma_wgrad.cl', 'ROUND_INPUT(x, y)', 'ROUND_INPUT(x, z)'),
+          ('conv_mma_wgrad.cl', 'half_pair(u[0].j, u[1].j)', 'half_pair(u[1].j, u[0].j)'),
+          ('conv_mma_wgrad.cl', 'v < s->count ? n', 'v < s->count + 1 ? n'),
           ('conv_mma.cl', '(g ^ (g / 2 & 1)) * 4 + t', 'g * 4 + t'),
           ('conv_mma.cl', 'k % 2 + row / 8 * 2 + k / 8 * 4]', 'k % 2 + row / 8 * 4 + k / 8 * 2]')]
 REFUSED = [('mma_probe.cl', 'g + i % 2 * 8, col = t + i / 2 * 8', 'g + i / 2 * 8, col = t + i % 2 * 8'),
@@ -44,7 +48,8 @@ def with_fault(fault):
 
 
 code, out = selftest()
-assert code == 0 and 'program conv_mma ' in out and 'matrix units of 16x8x16, imitated' in out, (code, out)
+assert code == 0 and 'matrix units of 16x8x16, imitated' in out, (code, out)
+assert 'program conv_mma ' in out and 'program conv_mma_wgrad ' in out, out
 for f in FAULTS:
     code, out = with_fault(f)
     assert code == 4 and 'program conv_mma ' in out, (f, code, out)

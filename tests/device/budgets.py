@@ -38,7 +38,7 @@ GPUS = [('MI210', 'gfx90a', 22.6, 1638), ('RX 6900 XT', 'gfx1030', 23.0, 512), (
 # files of other devices' kernels, of other methods than V-Net's, with what they need to compile
 FAT_ONLY = {'conv2', 'wino', 'wino_wgrad'}
 ALSO = {'conv': ['S=1', 'S=2'], 'conv_up': [''], 'conv_wgrad': ['S=1', 'S=2'], 'mma_probe': ['UNIT=0'],
-        'conv_mma': ['NB=1 S=1 UP=0 UNIT=0', 'NB=4 S=2 UP=1 UNIT=0']}
+        'conv_mma': ['NB=1 S=1 UP=0 UNIT=0', 'NB=4 S=2 UP=1 UNIT=0'], 'conv_mma_wgrad': ['NB=4 S=1 UNIT=0']}
 # NVIDIA with matrix units: the kernels' constant UNIT, machine instruction, how many of them are a unit's product;
 # most warps, most blocks, local bytes; GPU, TFLOP/s of halves summed in fp32, GB/s
 UNITS = {'sm_75': (8, 'HMMA.1688.F32', 2, (32, 16, 65536), 'RTX 2080 Ti', 53.8, 616),

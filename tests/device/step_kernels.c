@@ -36,7 +36,7 @@ static double conv_flops(const struct pv_kernel *k, const void *args)
         const struct a_tile *a = args;      /* of all slabs */
         return 2.0 * 256 * a->n * a->cb * a->kb * a->kx * a->ky * a->kz * a->x * a->y * a->z;
     }
-    if (pv_streq(k->entry, "tile_wgrad") || pv_streq(k->entry, "conv_wgrad")) {
+    if (pv_streq(k->entry, "tile_wgrad") || pv_streq(k->entry, "conv_wgrad") || pv_streq(k->entry, "mma_wgrad")) {
         const struct a_wgrad *a = args;
         return 2.0 * 256 * a->bb * a->vb * a->kx * a->ky * a->kz * a->planes * a->y * a->z;
     }
