@@ -240,7 +240,7 @@ const char *pv_tune_choose(pv_tune *t, const struct pv_tune_case *c)
     for (int i = 0; known && i < c->num; i++)
         if (pv_streq(known->name, c->impl[i]))
             return c->impl[i];
-    if (known && !t->lacks)
+    if (known && !t->lacks && !pv_dev_is_plan(t->dev))      /* which does not know of matrix units or libraries */
         pv_warn("%s: '%s', the choice of before, is not there now; '%s' is used, results differ by rounding", c->key,
                 known->name, c->impl[0]);
     t->lacks = t->lacks || known;
