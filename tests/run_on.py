@@ -63,6 +63,7 @@ def setup(driver, env, log):
             if not first('/usr/share/vulkan/explicit_layer.d/VkLayer_khronos_validation.json'):
                 skip('the validation layer is not installed (vulkan-validationlayers)')
             env['PV_VALIDATE'] = '1'
+            env['VK_LAYER_SYNCVAL_SHADER_ACCESSES_HEURISTIC'] = 'true'      # layers of 2025 ask for it
         return 'vulkan:0', []
     if driver == 'ref':
         return 'ref:0', []
