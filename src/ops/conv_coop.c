@@ -37,8 +37,8 @@ static struct share share_of(const struct a_wgrad *a)
     return w;
 }
 
-/* What a plane costs in tiles of ty x tz of `rows` rows, in products of 16 x 16 x 1 (a number loaded and rounded counts
- * half a one: an estimate, no measurement); -1: shared memory does not hold the tile. */
+/* What a plane costs in tiles of ty x tz of `rows` rows, in products of 16 x 16 x 1; a number loaded and rounded counts
+ * half a one, a tile's waiting 2048: estimates, not measured. -1: shared memory does not hold the tile. */
 static int64_t cost(const struct a_wgrad *a, int s, struct share w, int rows, int ty, int tz)
 {
     int hy = ty + (a->ky - 1) / s, hz = tz + (a->kz - 1) / s, plane = pv_min(s, a->ky) * pv_min(s, a->kz) * hy * hz;
@@ -48,7 +48,7 @@ static int64_t cost(const struct a_wgrad *a, int s, struct share w, int rows, in
         return -1;
     int loads = pv_min(s, a->kx) * plane * w.b + num * w.v;
     return (int64_t)pv_ceil_div(rows, ty) * pv_ceil_div(a->z, tz) *
-           ((int64_t)num * a->kx * a->ky * a->kz * w.b * w.v + 8 * loads);
+           ((int64_t)num * a->kx * a->ky * a->kz * w.b * w.v + 8 * loads + 2048);
 }
 
 static void choose_tile(struct a_wgrad *a, int s, struct share w, int rows)
