@@ -102,6 +102,77 @@ __kernel WG64 void winog_out(GC(float) m, GC(float) bias, G(float) map, struct a
     }
 }
 
+/* winog_dy: v[f][k / 8][tile][k % 8] = A (x, y, z) of map [n][nb][..][16], A d = d0, d0 + d1, d0 - d1, -d1, the
+ * transpose of what winog_out does; voxel (0, 0, 0) of tile 0 is at s0. Work-items and groups as winog_in. */
+__kernel WG64 void winog_dy(GC(float) map, G(float) v, struct a_winog a)
+{
+    const int fx = GROUP() % 4, i = GROUP() / 4 * 64 + LOCAL(), q = i % 4, t = i / 4 % a.count, k = i / 4 / a.count;
+    if (k >= a.nb)
+        return;
+    TILE(t)
+    const int step = a.nb * a.count * 16;
+    const float x0 = fx < 3 ? 1.0f : 0.0f, x1 = fx == 0 ? 0.0f : fx == 1 ? 1.0f : -1.0f;
+    map += a.off[0] + a.s0 + n * a.sn + k * a.sb + x * a.sp + y * a.sr + z * 16 + q * 4;    /* the next may be border */
+    float4 d[4];                                        /* [y][z] */
+    UNROLL for (int j = 0; j < 4; j++) {
+        GC(float) from = map + j / 2 * a.sr + j % 2 * 16;
+        d[j] = fma((float4)(x1), LD4(from + a.sp), x0 * LD4(from));
+    }
+    v += a.off[1] + (long)fx * 16 * step + ((k * 2 + q / 2) * a.count + t) * 8 + q % 2 * 4;
+    UNROLL for (int h = 0; h < 4; h++) {
+        const float4 d0 = h == 0 ? d[0] : h == 1 ? d[0] + d[2] : h == 2 ? d[0] - d[2] : -d[2];
+        const float4 d1 = h == 0 ? d[1] : h == 1 ? d[1] + d[3] : h == 2 ? d[1] - d[3] : -d[3];
+        G(float) to = v + (long)h * 4 * step;
+        ST4(to) = d0;
+        ST4(to + step) = d0 + d1;
+        ST4(to + 2 * step) = d0 - d1;
+        ST4(to + 3 * step) = -d1;
+    }
+}
+
+/* winog_dw: dw[k][c][27] (+)= G' (sum over slabs, in order, of part[slab][f][k][c]), with G' u = u0 + (u1 + u2) / 2,
+ * (u1 - u2) / 2, (u1 + u2) / 2 + u3 along each axis. A work-item makes the 27 taps of a pair of channels. */
+__kernel WG64 void winog_dw(GC(float) part, G(float) dw, struct a_winog_s a)
+{
+    const int i = GROUP() * 64 + LOCAL(), k = i / a.nc, c = i % a.nc, step = a.kb * a.cb * 256;
+    if (k >= a.nk)
+        return;
+    part += a.off[0] + k * a.cb * 16 + c;
+    float w[27];
+    UNROLL for (int j = 0; j < 27; j++)
+        w[j] = 0.0f;
+    NOUNROLL for (int fx = 0; fx < 4; fx++) {
+        float p[12], r[9];                              /* [fy][tap z], [tap y][tap z] */
+        UNROLL for (int fy = 0; fy < 4; fy++) {
+            float u[4];
+            UNROLL for (int fz = 0; fz < 4; fz++) {
+                GC(float) from = part + (long)((fx * 4 + fy) * 4 + fz) * step;
+                u[fz] = from[0];
+                NOUNROLL for (int s = 1; s < a.slabs; s++)
+                    u[fz] += from[(long)s * 64 * step];
+            }
+            p[fy * 3] = u[0] + (u[1] + u[2]) * 0.5f;
+            p[fy * 3 + 1] = (u[1] - u[2]) * 0.5f;
+            p[fy * 3 + 2] = (u[1] + u[2]) * 0.5f + u[3];
+        }
+        UNROLL for (int j = 0; j < 3; j++) {
+            r[j] = p[j] + (p[3 + j] + p[6 + j]) * 0.5f;
+            r[3 + j] = (p[3 + j] - p[6 + j]) * 0.5f;
+            r[6 + j] = (p[3 + j] + p[6 + j]) * 0.5f + p[9 + j];
+        }
+        const float x0 = fx == 0 ? 1.0f : fx == 3 ? 0.0f : 0.5f, x2 = fx == 3 ? 1.0f : fx == 0 ? 0.0f : 0.5f;
+        const float x1 = fx == 1 ? 0.5f : fx == 2 ? -0.5f : 0.0f;
+        UNROLL for (int j = 0; j < 9; j++) {
+            w[j] = fma(x0, r[j], w[j]);
+            w[9 + j] = fma(x1, r[j], w[9 + j]);
+            w[18 + j] = fma(x2, r[j], w[18 + j]);
+        }
+    }
+    dw += a.off[1] + (long)i * 27;
+    UNROLL for (int j = 0; j < 27; j++)
+        dw[j] = a.accum ? dw[j] + w[j] : w[j];
+}
+
 /* winog_weights: u = [kb][16] biases (in the launch of x0 = 0), then [f][kb][cb][16 c][16 k] = G w from packed
  * [kb]{[16 biases], [cb][27][16 c][16 k]}. A work-item makes 16 frequencies of 4 outputs of an input channel. */
 __kernel WG64 void winog_weights(GC(float) packed, G(float) u, struct a_winog_w a)

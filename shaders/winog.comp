@@ -144,3 +144,82 @@ void main()
     }
 }
 #endif
+
+#ifdef ENTRY_winog_dy
+BUF_R4(0, map)
+BUF_W4(1, v)
+ARGS(a_winog)
+
+void main()
+{
+    int fx = GROUP() % 4, i = GROUP() / 4 * 64 + LOCAL(), q = i % 4, t = i / 4 % a.count, k = i / 4 / a.count;
+    if (k >= a.nb)
+        return;
+    int at = a.first + t, n = at / a.tiles, z = at % a.tz * 2, y = at / a.tz % a.ty * 2;
+    int x = at % a.tiles / a.tz / a.ty * 2, stp = a.nb * a.count * 4;
+    float x0 = fx < 3 ? 1.0 : 0.0, x1 = fx == 0 ? 0.0 : fx == 1 ? 1.0 : -1.0;
+    int from0 = OFF4(0) + (a.s0 + n * a.sn + k * a.sb + x * a.sp + y * a.sr) / 4 + z * 4 + q;
+    vec4 d[4];                                      // [y][z]; the next voxel may be border
+    [[unroll]] for (int j = 0; j < 4; j++) {
+        int from = from0 + j / 2 * a.sr / 4 + j % 2 * 4;
+        d[j] = fma(vec4(x1), map[from + a.sp / 4], x0 * map[from]);
+    }
+    int to = OFF4(1) + fx * 16 * stp + ((k * 2 + q / 2) * a.count + t) * 2 + q % 2;
+    [[unroll]] for (int h = 0; h < 4; h++) {
+        vec4 d0 = h == 0 ? d[0] : h == 1 ? d[0] + d[2] : h == 2 ? d[0] - d[2] : -d[2];
+        vec4 d1 = h == 0 ? d[1] : h == 1 ? d[1] + d[3] : h == 2 ? d[1] - d[3] : -d[3];
+        v[to] = d0;
+        v[to + stp] = d0 + d1;
+        v[to + 2 * stp] = d0 - d1;
+        v[to + 3 * stp] = -d1;
+        to += 4 * stp;
+    }
+}
+#endif
+
+#ifdef ENTRY_winog_dw
+BUF_R(0, part)
+BUF_X(1, dw)
+ARGS(a_winog_s)
+
+void main()
+{
+    int i = GROUP() * 64 + LOCAL(), k = i / a.nc, c = i % a.nc, stp = a.kb * a.cb * 256;
+    if (k >= a.nk)
+        return;
+    int from = OFF(0) + k * a.cb * 16 + c;
+    float w[27];
+    [[unroll]] for (int j = 0; j < 27; j++)
+        w[j] = 0.0;
+    [[dont_unroll]] for (int fx = 0; fx < 4; fx++) {
+        float p[12], r[9];                          // [fy][tap z], [tap y][tap z]
+        [[unroll]] for (int fy = 0; fy < 4; fy++) {
+            float u[4];
+            [[unroll]] for (int fz = 0; fz < 4; fz++) {
+                u[fz] = part[from];
+                for (int s = 1; s < a.slabs; s++)
+                    u[fz] += part[from + s * 64 * stp];
+                from += stp;
+            }
+            p[fy * 3] = u[0] + (u[1] + u[2]) * 0.5;
+            p[fy * 3 + 1] = (u[1] - u[2]) * 0.5;
+            p[fy * 3 + 2] = (u[1] + u[2]) * 0.5 + u[3];
+        }
+        [[unroll]] for (int j = 0; j < 3; j++) {
+            r[j] = p[j] + (p[3 + j] + p[6 + j]) * 0.5;
+            r[3 + j] = (p[3 + j] - p[6 + j]) * 0.5;
+            r[6 + j] = (p[3 + j] + p[6 + j]) * 0.5 + p[9 + j];
+        }
+        float x0 = fx == 0 ? 1.0 : fx == 3 ? 0.0 : 0.5, x2 = fx == 3 ? 1.0 : fx == 0 ? 0.0 : 0.5;
+        float x1 = fx == 1 ? 0.5 : fx == 2 ? -0.5 : 0.0;
+        [[unroll]] for (int j = 0; j < 9; j++) {
+            w[j] = fma(x0, r[j], w[j]);
+            w[9 + j] = fma(x1, r[j], w[9 + j]);
+            w[18 + j] = fma(x2, r[j], w[18 + j]);
+        }
+    }
+    int to = OFF(1) + i * 27;
+    [[unroll]] for (int j = 0; j < 27; j++)
+        dw[to + j] = a.accum != 0 ? dw[to + j] + w[j] : w[j];
+}
+#endif

@@ -181,7 +181,7 @@ static int simt_implementations(const pv_tape *t, const pv_tensor *fine, const p
     bool can_units = grads ? coop_grads_kind(t->dev, d) : coop_kind(t->dev, d, dst == fine);
     const char *units = can_units ? coop_name(t->dev, t->force_impl != NULL) : NULL;
     bool can_gemm = !grads && gemm_kind(d, dst == fine), can_tile = grads || tile_kind(d);
-    bool can_winog = !grads && winog_kind(src, d);
+    bool can_winog = winog_kind(src, d);
     bool first = can_tile && (!can_gemm || tile_gains(src, dst));
     int n = 0;
     if (t->force_impl) {
@@ -363,6 +363,23 @@ static bool grads_by_blas(const struct grads *g)
     return can;
 }
 
+static bool grads_by_winog(const struct grads *g)
+{
+    bool can = false;
+    if (g->dw && pv_tensor_pin(g->fine)) {
+        if (pv_tensor_pin(g->coarse)) {
+            can = winog_can_wgrad(g->fine, g->coarse, g->dw);
+            if (can)
+                winog_run_wgrad(g->label, g->fine, g->coarse, g->dw, g->accum);
+            if (can && g->db)
+                conv_run_chan_sum(g->label, g->out, g->db, g->accum_bias);
+            pv_tensor_unpin(g->coarse);
+        }
+        pv_tensor_unpin(g->fine);
+    }
+    return can;
+}
+
 static bool grads_by_direct(const struct grads *g, enum conv_how how)
 {
     struct conv_desc d = *g->d;
@@ -390,7 +407,8 @@ static bool plain_grads_by(const char *impl, const struct grads *g)
 {
     return pv_streq(impl, "wino") ? grads_by_wino(g)
            : pv_streq(impl, "two") ? grads_by_two(g)
-           : pv_streq(impl, "clblast") ? grads_by_blas(g) : grads_by_direct(g, how_of(impl));
+           : pv_streq(impl, "clblast") ? grads_by_blas(g)
+           : pv_streq(impl, "winog") ? grads_by_winog(g) : grads_by_direct(g, how_of(impl));
 }
 
 /* Mixed precision as in walk_by. The bias's gradient is a sum of no products: it takes what is not rounded. */

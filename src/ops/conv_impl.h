@@ -69,12 +69,14 @@ bool wino_can_wgrad(const pv_tensor *x, const pv_tensor *dy, const pv_tensor *dw
 void wino_run_wgrad(const char *label, const struct conv_in *x, pv_tensor *dy, pv_tensor *dw, bool accum,
                     pv_tensor *db, bool accum_bias);     /* db may be NULL */
 
-/* Winograd for class simt (conv_winog.c); as above. Forward and data gradients; src is not normalised on the way. */
+/* Winograd for class simt (conv_winog.c); as above. What is read is not normalised on the way. */
 bool winog_kind(const pv_tensor *src, const struct conv_desc *d);
 bool winog_can(const pv_tensor *src, const pv_tensor *dst);
 pv_tensor *winog_new_weights(pv_tensor *w, const struct conv_desc *d);
 void winog_weights(pv_tensor *packed, pv_tensor *u, const struct conv_desc *d, bool dgrad);
 void winog_run(const char *label, pv_tensor *src, pv_tensor *u, pv_tensor *dst, bool bias, bool accum);
+bool winog_can_wgrad(const pv_tensor *x, const pv_tensor *dy, const pv_tensor *dw);
+void winog_run_wgrad(const char *label, pv_tensor *x, pv_tensor *dy, pv_tensor *dw, bool accum);
 
 /* Side 2, stride 2 (conv_two.c), both ways. `kind`: layers the kernels exist for. They return false where they cannot
  * take a layer (why: PV_DEBUG=ops). `fresh`: dst gets its only content here, so statistics are left with it. */

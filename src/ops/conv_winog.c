@@ -6,7 +6,10 @@
 #include "ops/args/winog.h"
 #include "ops/conv_impl.h"
 
-enum { ROOM = 16 << 20 };       /* bytes of each of both scratch matrices: 512 work-groups of winog_gemm or more */
+enum {
+    ROOM = 16 << 20,            /* bytes of each of both scratch matrices: about 512 work-groups of winog_gemm */
+    ENOUGH = 512,               /* work-groups of winog_wgemm that fill a large GPU */
+};
 
 static const char *const spec_gemm[] = {"NB", NULL};
 static const struct pv_kernel k_in = {"winog", "winog_in", "rw", sizeof(struct a_winog), {64, 1, 1}, NULL};
@@ -14,6 +17,12 @@ static const struct pv_kernel k_out = {"winog", "winog_out", "rrx", sizeof(struc
 static const struct pv_kernel k_weights = {"winog", "winog_weights", "rw", sizeof(struct a_winog_w), {64, 1, 1}, NULL};
 static const struct pv_kernel k_gemm = {"winog_gemm", "winog_gemm", "rrw", sizeof(struct a_winog_g), {128, 1, 1},
                                         spec_gemm};
+
+static const char *const spec_wgemm[] = {"NB", NULL};
+static const struct pv_kernel k_dy = {"winog", "winog_dy", "rw", sizeof(struct a_winog), {64, 1, 1}, NULL};
+static const struct pv_kernel k_dw = {"winog", "winog_dw", "rx", sizeof(struct a_winog_s), {64, 1, 1}, NULL};
+static const struct pv_kernel k_wgemm = {"winog_wgrad", "winog_wgemm", "rrx", sizeof(struct a_winog_p), {64, 1, 1},
+                                         spec_wgemm};
 
 static bool refuse(const char *why)
 {
@@ -126,6 +135,17 @@ static struct a_winog side(const pv_tensor *map, int nb)
                             .sr = s.r, .s0 = s.first};
 }
 
+/* Samples n .. n + num of a map to frequencies. */
+static void transform(const struct pv_kernel *k, const char *label, pv_tensor *map, int n, int num, struct a_winog *a,
+                      pv_tensor *v)
+{
+    struct pv_launch l = {.k = k, .label = label, .args = a};
+    pv_bind_samples(&l, 0, map, n, num);
+    pv_bind_range(&l, 1, v, 0, (int64_t)a->count * a->nb * 1024);
+    pv_groups(v->dev, &l, 4 * (((uint64_t)a->count * (uint64_t)a->nb + 15) / 16));
+    pv_run(v->dev, &l);
+}
+
 static void multiply(const char *label, pv_tensor *v, pv_tensor *u, pv_tensor *m, int cb, int kb, int tiles)
 {
     pv_dev *dev = v->dev;
@@ -162,11 +182,7 @@ void winog_run(const char *label, pv_tensor *src, pv_tensor *u, pv_tensor *dst, 
         for (int first = 0; first < num * in.tiles; first += most) {
             in.first = out.first = first;
             in.count = out.count = pv_min(most, num * in.tiles - first);
-            struct pv_launch li = {.k = &k_in, .label = label, .args = &in};
-            pv_bind_samples(&li, 0, src, n, num);
-            pv_bind_range(&li, 1, v, 0, (int64_t)in.count * cb * 1024);
-            pv_groups(dev, &li, 4 * (((uint64_t)in.count * (uint64_t)cb + 15) / 16));
-            pv_run(dev, &li);
+            transform(&k_in, label, src, n, num, &in, v);
             multiply(label, v, u, m, cb, kb, in.count);
             struct pv_launch lo = {.k = &k_out, .label = label, .args = &out};
             pv_bind_range(&lo, 0, m, 0, (int64_t)out.count * kb * 1024);
@@ -177,4 +193,72 @@ void winog_run(const char *label, pv_tensor *src, pv_tensor *u, pv_tensor *dst, 
     }
     pv_tensor_put(&v);
     pv_tensor_put(&m);
+}
+
+/* ---- weight gradients ---- */
+
+/* Slabs of a piece of `tiles`, each with its sums, 0: one is too much. */
+static int slabs_of(const pv_dev *dev, int kb, int cb, int tiles)
+{
+    const int nb = pv_min(kb, cb) >= 3 ? 4 : 2, groups = 64 * pv_ceil_div(kb, nb) * pv_ceil_div(cb, nb);
+    const uint64_t one = (uint64_t)kb * (uint64_t)cb * 65536, binding = pv_dev_get_info(dev)->limits.max_binding;
+    uint64_t most = (binding < 2 * ROOM ? binding : 2 * ROOM) / one, by_groups = most_groups(dev) / (uint64_t)groups;
+    if (one > 2 * ROOM && one <= binding)
+        most = 1;
+    most = by_groups < most ? by_groups : most;
+    int want = pv_max(1, pv_min(ENOUGH / groups, tiles / 64));
+    return most < (uint64_t)want ? (int)most : want;
+}
+
+bool winog_can_wgrad(const pv_tensor *x, const pv_tensor *dy, const pv_tensor *dw)
+{
+    const int cb = pv_blocks(x->h.c), kb = pv_blocks(dy->h.c);
+    if (!fits(x, pv_shape_sample(&x->h)) || !fits(dy, pv_shape_sample(&dy->h)) || !fits(dw, dw->h.n))
+        return refuse("a sample or the weights exceed a binding");
+    if (piece_tiles(x->dev, 1, cb, kb) < 1)
+        return refuse("the frequencies of one tile exceed a binding");
+    return slabs_of(x->dev, kb, cb, 1) > 0 || refuse("the sums exceed a binding");
+}
+
+void winog_run_wgrad(const char *label, pv_tensor *x, pv_tensor *dy, pv_tensor *dw, bool accum)
+{
+    if (!x || !dy || !dw || pv_dev_failed(dw->dev))
+        return;
+    pv_dev *dev = dw->dev;
+    const int cb = pv_blocks(x->h.c), kb = pv_blocks(dy->h.c), nb = pv_min(kb, cb) >= 3 ? 4 : 2;
+    struct a_winog in = side(x, cb), out = side(dy, kb);
+    in.s0 -= in.sp + in.sr + 16;
+    const int most = piece_tiles(dev, (int64_t)in.tiles * x->h.n, cb, kb), slabs = slabs_of(dev, kb, cb, most);
+    struct a_winog_p a = {.kb = kb, .cb = cb, .per = pv_ceil_div(most, slabs), .slabs = slabs};
+    pv_tensor *v = pv_tensor_new(dev, pv_flat(most * cb * 1024), PV_F32);
+    pv_tensor *d = pv_tensor_new(dev, pv_flat(most * kb * 1024), PV_F32), *both[] = {x, dy};
+    pv_tensor *part = pv_tensor_new(dev, pv_flat(slabs * kb * cb * 16384), PV_F32);
+    const int64_t unit[] = {pv_shape_sample(&x->h), pv_shape_sample(&dy->h)};
+    bool ok = v && d && part;
+    for (int n = 0, num; ok && n < x->h.n; n += num) {
+        num = pv_units_per_launch(dev, 2, both, unit, NULL, n, x->h.n - n);
+        for (int first = 0; first < num * in.tiles; first += most) {
+            in.first = out.first = first;
+            in.count = out.count = a.count = pv_min(most, num * in.tiles - first);
+            transform(&k_in, label, x, n, num, &in, v);
+            transform(&k_dy, label, dy, n, num, &out, d);
+            a.accum = n > 0 || first > 0;
+            struct pv_launch l = {.k = &k_wgemm, .label = label, .args = &a, .spec = {nb}};
+            pv_bind_range(&l, 0, d, 0, (int64_t)a.count * kb * 1024);
+            pv_bind_range(&l, 1, v, 0, (int64_t)a.count * cb * 1024);
+            pv_bind(&l, 2, part);
+            pv_groups(dev, &l, 64 * (uint64_t)(pv_ceil_div(kb, nb) * pv_ceil_div(cb, nb) * slabs));
+            pv_run(dev, &l);
+        }
+    }
+    if (ok) {
+        struct a_winog_s s = {.kb = kb, .cb = cb, .slabs = slabs, .nk = dy->h.c, .nc = x->h.c, .accum = accum};
+        struct pv_launch l = {.k = &k_dw, .label = label, .args = &s};
+        pv_bind(&l, 0, part);
+        pv_bind(&l, 1, dw);
+        pv_run_items(dev, &l, (uint64_t)s.nk * (uint64_t)s.nc);
+    }
+    pv_tensor_put(&v);
+    pv_tensor_put(&d);
+    pv_tensor_put(&part);
 }

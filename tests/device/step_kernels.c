@@ -63,9 +63,13 @@ static void winog_cost(const struct pv_kernel *k, const void *args, double *flop
     if (pv_streq(k->entry, "winog_gemm")) {
         const struct a_winog_g *a = args;
         *flops = 2.0 * 256 * a->cb * a->kb * a->count * a->nf;
-    } else if (pv_streq(k->entry, "winog_in") || pv_streq(k->entry, "winog_out")) {
+    } else if (pv_streq(k->entry, "winog_wgemm")) {
+        const struct a_winog_p *a = args;
+        *flops = 2.0 * 256 * a->cb * a->kb * a->count * 64;
+    } else if (pv_streq(k->entry, "winog_in") || pv_streq(k->entry, "winog_out") || pv_streq(k->entry, "winog_dy")) {
         const struct a_winog *a = args;     /* 64 frequencies for 8 voxels, additions along x, y and z */
-        *flops = (k->entry[6] == 'i' ? 64 + 64 + 64 : 64 + 32 + 16 + 8) * 16.0 * a->nb * a->count;
+        int add = k->entry[6] == 'i' ? 64 + 64 + 64 : k->entry[6] == 'o' ? 64 + 32 + 16 + 8 : 8 + 16 + 32;
+        *flops = add * 16.0 * a->nb * a->count;
         *bytes = (64 + (a->accum ? 16u : 8u)) * 64u * (uint64_t)a->nb * (uint64_t)a->count;
     }
 }

@@ -6,9 +6,9 @@
 
 #include "ops/args/types.h"
 
-/* winog_in: tiles of a map to 64 frequencies; winog_out: back. */
+/* winog_in, winog_dy: tiles of a map to 64 frequencies; winog_out: back. */
 struct a_winog {
-    KU32 off[3];                /* winog_in: map, v; winog_out: m, biases, map */
+    KU32 off[3];                /* winog_in, winog_dy: map, v; winog_out: m, biases, map */
     KI32 first, count;          /* tiles of this launch */
     KI32 x, y, z;               /* voxels of the map */
     KI32 ty, tz, tiles;         /* tiles along y and z; of a sample */
@@ -29,6 +29,21 @@ struct a_winog_w {
     KU32 off[2];                /* packed, weights */
     KI32 kb, cb;                /* output blocks, input blocks */
     KI32 x0, nx;                /* frequencies along x of this launch */
+};
+
+/* winog_wgemm */
+struct a_winog_p {
+    KU32 off[3];                /* d, v, part */
+    KI32 kb, cb, count;         /* blocks of d and v, tiles */
+    KI32 per, slabs;            /* tiles of a slab, slabs */
+    KI32 accum;                 /* add to part */
+};
+
+/* winog_dw */
+struct a_winog_s {
+    KU32 off[2];                /* part, dw */
+    KI32 kb, cb, slabs;
+    KI32 nk, nc, accum;         /* channels; add to dw */
 };
 
 #endif
