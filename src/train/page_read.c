@@ -154,6 +154,17 @@ static char *time_text(double s)
     return t >= 60 ? pv_asprintf("%ld min %02ld s", t / 60, t % 60) : pv_asprintf("%ld s", t);
 }
 
+/* What was logged behind the newest checkpoint stands in the curves, but is lost. */
+static char *iterations_text(const struct page_run *r)
+{
+    double of = pv_json_num(pv_json_get(r->config, "train"), "iters", 0);
+    double logged = r->log.num_rows ? r->log.iter[r->log.num_rows - 1] : 0, saved = (double)pv_max(r->steps, 0);
+    if (logged > saved)
+        return pv_asprintf("%.0f of %.0f saved, %.0f logged: those that are not saved will be trained again", saved, of,
+                           logged);
+    return r->steps >= 0 ? pv_asprintf("%.0f of %.0f", saved, of) : pv_asprintf("%.0f", of);
+}
+
 size_t page_rows(const struct page_run *r, struct page_texts *t, struct pv_report_row *row)
 {
     const pv_json *c = r->config, *net = pv_json_get(c, "net"), *train = pv_json_get(c, "train");
@@ -170,9 +181,7 @@ size_t page_rows(const struct page_run *r, struct page_texts *t, struct pv_repor
     if (m && m->unlabeled)
         row[n++] = (struct pv_report_row){"Unlabelled cases", page_keep(t, pv_asprintf("%zu",
             pv_json_count(pv_json_get(cases, "unlabeled"))))};
-    row[n++] = (struct pv_report_row){"Iterations", page_keep(t, r->steps >= 0
-        ? pv_asprintf("%lld of %.0f", (long long)r->steps, pv_json_num(train, "iters", 0))
-        : pv_asprintf("%.0f", pv_json_num(train, "iters", 0)))};
+    row[n++] = (struct pv_report_row){"Iterations", page_keep(t, iterations_text(r))};
     row[n++] = (struct pv_report_row){"Patch", page_keep(t, shape_text(c, "train.patch"))};
     row[n++] = (struct pv_report_row){"Batch", page_keep(t, m && m->unlabeled
         ? pv_asprintf("%g labelled + %g unlabelled", pv_json_num(train, "labeled_batch", 0),

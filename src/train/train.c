@@ -413,7 +413,7 @@ static bool write_config(pv_trainer *t)
     pv_json_set_str(dev, "name", d->name);
     pv_json_set_str(dev, "driver", d->driver);
     pv_json_set(t->config, "device", dev);
-    if (t->a.command)
+    if (t->a.command && !(t->a.resume && pv_json_get(t->config, "command")))     /* the one that made the run */
         pv_json_set_str(t->config, "command", t->a.command);
     /* the method's options with their defaults, so that the file says everything */
     pv_json *mo = pv_json_get(t->config, "method_options");

@@ -7,11 +7,12 @@ import csv
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import time
 
-from e2e import (SMALL, Process, events, losses, main, metrics, phantoms, refuses, run, safetensors, same_runs,
+from e2e import (DEVICE, SMALL, Process, events, losses, main, metrics, phantoms, refuses, run, safetensors, same_runs,
                  same_tensors, steps, write)
 
 N = 6 if SMALL else 24
@@ -196,11 +197,33 @@ def signals_at_the_start():
     same_runs('sup-whole', out)
 
 
+def iterations_row(out):
+    run('report', '--run', out)
+    with open(out + '/report.html', encoding='utf-8') as f:
+        return re.search('<dt>Iterations</dt><dd>([^<]*)<', f.read()).group(1)
+
+
+def more_logged_than_saved(out):
+    """What a run leaves that is killed some steps behind its checkpoint: curves go further than the weights."""
+    copy = out + '-ahead'
+    shutil.copytree(out, copy)
+    assert iterations_row(copy) == f'2 of {N}'
+    with open(copy + '/metrics.csv') as f:
+        last = f.read().rstrip().split('\n')[-1]
+    assert last.startswith('2,'), last
+    with open(copy + '/metrics.csv', 'a') as f:
+        f.write(''.join(f'{i}{last[1:]}\n' for i in (3, 4)))
+    assert iterations_row(copy).startswith(f'2 of {N} saved, 4 logged'), iterations_row(copy)
+    os.remove(copy + '/latest.safetensors')
+    assert iterations_row(copy).startswith(f'0 of {N} saved, 4 logged'), iterations_row(copy)
+
+
 def stop_after():
     for method in METHODS:
         out = f'{method}-parts'
         run(*train(method, out, *every(0), '--stop-after', 2), says=['stopped after iteration 2'])
         assert latest(out) == 2 and len(metrics(out)) == 2
+        more_logged_than_saved(out)
         run(*again(out, '--stop-after', 2), says=['stopped after iteration 2'])
         assert latest(out) == 2
         run(*again(out, '--stop-after', 5))
@@ -269,15 +292,22 @@ def logged(out):
         return f.read()
 
 
+def typed(out):
+    with open(out + '/config.json') as f:
+        return json.load(f)['command']
+
+
 def log_holds_every_line():
     """From the start of the command, over all its parts; a checkpoint of another version is said to be one."""
     out = 'logged'
     start = train('mt', out, 'data.labeled=4', *every(0))
     run(*start, '--stop-after', 1)
-    first = logged(out)
+    first, command = logged(out), typed(out)
+    assert command.endswith('--stop-after 1 --device ' + DEVICE) and '--resume' not in command, command
     assert first.index('warning: every training case is labelled') < first.index('mt on') < first.index('stopped after')
     run(*again(out, '--stop-after', 2))
     second = logged(out)
+    assert typed(out) == command            # the one that made the run, not the last
     assert second.startswith(first) and '1 iterations are done already' in second[len(first):], second
     os.remove(out + '/latest.safetensors')
     run(*again(out, '--stop-after', 1))
@@ -294,6 +324,7 @@ def log_holds_every_line():
     assert warning in logged(out)[len(third):]
     assert 'was written by' not in run(*again(out, '--stop-after', 3))      # the newest one is ours again
     run(*start, '--overwrite', '--stop-after', 1)
+    assert '--overwrite' in typed(out)
     assert logged(out).count('every training case') == logged(out).count('mt on') == 1
 
 
