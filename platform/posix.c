@@ -656,12 +656,22 @@ bool pv_setenv(const char *name, const char *value)
 
 static atomic_bool stop_flag;
 static atomic_int stop_signals;
+static _Atomic(const char *) stop_text;
 
 static void on_stop(int sig)
 {
     if (atomic_fetch_add(&stop_signals, 1) > 0)
         _exit(128 + sig);
     atomic_store(&stop_flag, true);
+    const char *text = atomic_load(&stop_text);
+    int e = errno;
+    if (text && write(STDERR_FILENO, text, strlen(text)) < 0)
+        errno = e;              /* nobody reads: it is no fault of what was interrupted */
+}
+
+void pv_stop_text(const char *text)
+{
+    atomic_store(&stop_text, text);
 }
 
 void pv_stop_install(void)

@@ -689,15 +689,25 @@ bool pv_setenv(const char *name, const char *value)
 
 static atomic_bool stop_flag;
 static atomic_int stop_signals;
+static _Atomic(const char *) stop_text;
 
 static BOOL WINAPI on_stop(DWORD event)
 {
     if (atomic_fetch_add(&stop_signals, 1) > 0)
         ExitProcess(130);
     atomic_store(&stop_flag, true);
+    const char *text = atomic_load(&stop_text);
+    DWORD done;
+    if (text)
+        WriteFile(GetStdHandle(STD_ERROR_HANDLE), text, (DWORD)strlen(text), &done, NULL);
     if (event == CTRL_CLOSE_EVENT || event == CTRL_SHUTDOWN_EVENT || event == CTRL_LOGOFF_EVENT)
         Sleep(INFINITE);    /* the process ends when this returns; the system waits some seconds */
     return TRUE;
+}
+
+void pv_stop_text(const char *text)
+{
+    atomic_store(&stop_text, text);
 }
 
 void pv_stop_install(void)

@@ -121,7 +121,7 @@ static bool profile(pv_dev *dev, const struct pv_bench_step_args *a, pv_json *tr
     struct pv_run *r = pv_run_new(dev, a->config, false);
     struct pv_patches b = {0};
     int nl = 0, nu = 0;
-    double ms;
+    double ms = 0;
     if (r)
         pv_run_batch_size(r, 0, &nl, &nu);
     bool ok = r && make_batch(r, nl, nu, &b);

@@ -32,7 +32,7 @@
 static struct net_affine affine(pv_net *n, const char *name, int ndim, const int *shape, struct pv_init w,
                                 struct pv_init b)
 {
-    char key[96];
+    char key[112];
     struct net_affine a;
     snprintf(key, sizeof key, "%s.weight", name);
     a.w = pv_param_add(n->p, key, ndim, shape, w);

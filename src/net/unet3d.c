@@ -23,7 +23,7 @@ struct unet3d_layers {
 static void declare_pair(pv_net *n, struct net_unit u[2], const char *name, int ci, int co)
 {
     for (int i = 0; i < 2; i++) {
-        char key[64];
+        char key[96];
         snprintf(key, sizeof key, "%s.conv%d.0", name, i + 1);
         u[i].conv = pv_conv_declare(n->p, key, n->c.dims, i ? co : ci, co, 3, 1, true, n->c.init);
         u[i].norm = pv_norm_declare(n->p, "", PV_NORM_INSTANCE, co);

@@ -17,9 +17,14 @@
 #include "train/config.h"
 #include "train/infer.h"
 #include "train/memory.h"
+#include "train/pace.h"
 #include "train/page.h"
 #include "train/runlog.h"
 #include "train/weights.h"
+
+/* Said by the handler of the first signal: the device may be busy for seconds yet. */
+#define STOPPING "stopping after the iterations that the device has begun, with a checkpoint; again ends at once and " \
+                 "loses what followed the last checkpoint\n"
 
 enum { MAX_LATE = 12 };
 
@@ -30,8 +35,6 @@ struct late {
     int n;
     struct pv_run_log logs[PV_MAX_LOGS];
 };
-
-struct mark { int64_t iter; uint64_t ns; };
 
 struct pv_trainer {
     struct pv_train_args a;
@@ -46,11 +49,12 @@ struct pv_trainer {
     int sum_num[PV_LOG_COLS];
     char last_names[PV_LOG_COLS][32];
     int64_t done, every;
-    double minutes, seconds, best, per_step;
-    uint64_t last_save_ns, last_row_ns;
+    double minutes, seconds, best;
+    uint64_t last_save_ns;
     int64_t last_saved;         /* steps in the checkpoint that --resume would take, -1: there is none */
-    int64_t finished;           /* steps of this session whose logs were read */
-    struct mark mark[2];
+    int64_t first, shown;       /* steps done at the start of the session; those whose logs were read */
+    struct pv_pace pace;
+    bool told;                  /* how long it takes */
     int choices;                /* of kernels, in config.json */
     pv_filelock *lock;          /* of the run folder */
     bool diverged, pending;     /* pending: validation was interrupted and is still to be done */
@@ -60,46 +64,27 @@ static char *in_run(const pv_trainer *t, const char *name) { return pv_path_join
 
 /* ---- logs ---- */
 
-/* Seconds per step over the last 50 to 100 that the device has finished: the host runs ahead of it. The first two of a
- * session compile kernels. */
-static void pace(pv_trainer *t, int64_t iter)
+/* Waits for what an entry logged. */
+static bool fetch(struct late *l)
 {
-    enum { WARM_UP = 2, WINDOW = 50 };
-    uint64_t now = pv_clock_ns();
-    int64_t n = ++t->finished - WARM_UP;
-    if (n < 0)
-        return;
-    if (n % WINDOW == 0) {
-        t->mark[0] = n ? t->mark[1] : (struct mark){iter, now};
-        t->mark[1] = (struct mark){iter, now};
-    }
-    if (iter > t->mark[0].iter)
-        t->per_step = (double)(now - t->mark[0].ns) * 1e-9 / (double)(iter - t->mark[0].iter);
-}
-
-/* The host runs ahead of the device: a step's time is that between its end and the end of the one before. */
-static double since_last_row(pv_trainer *t)
-{
-    uint64_t now = pv_clock_ns();
-    double s = (double)(now - t->last_row_ns) * 1e-9;
-    t->last_row_ns = now;
-    return s;
+    bool ok = true;
+    for (int i = 0; i < l->n; i++)
+        if (l->logs[i].ticket) {
+            float f = NAN;
+            ok = pv_read_end(&l->logs[i].ticket, &f) && ok;
+            l->logs[i].value = f;
+        }
+    return ok;
 }
 
 /* Adds what one part of a step logged. */
 static bool add_logs(pv_trainer *t, struct late *l)
 {
     struct pv_log_row *s = &t->sum;
-    bool ok = true;
+    bool ok = fetch(l);
     if (l->part == 0)
         *s = (struct pv_log_row){0};
     for (int i = 0; i < l->n; i++) {
-        double v = l->logs[i].value;
-        if (l->logs[i].ticket) {
-            float f = NAN;
-            ok = pv_read_end(&l->logs[i].ticket, &f) && ok;
-            v = f;
-        }
         int k = 0;
         while (k < s->n && (l->parts == 1 || !pv_streq(t->sum_names[k], l->logs[i].name)))
             k++;
@@ -109,14 +94,14 @@ static bool add_logs(pv_trainer *t, struct late *l)
             snprintf(t->sum_names[k], sizeof t->sum_names[0], "%s", l->logs[i].name);
             t->sum_num[s->n++] = 0;
         }
-        s->value[k] += v;
+        s->value[k] += l->logs[i].value;
         t->sum_num[k]++;
     }
     return ok;
 }
 
-/* A row of metrics.csv: means over the parts of a step. */
-static bool pop_late(pv_trainer *t)
+/* A row of metrics.csv: means over the parts of a step, which took `seconds`. */
+static bool pop_late(pv_trainer *t, double seconds)
 {
     struct late *l = &t->late[0];
     bool ok = add_logs(t, l), finite = true;
@@ -136,9 +121,9 @@ static bool pop_late(pv_trainer *t)
     r->name[r->n] = "lr";
     r->value[r->n++] = l->lr;
     r->name[r->n] = "seconds";
-    r->value[r->n++] = since_last_row(t);
-    t->seconds += r->value[r->n - 1];
-    pace(t, l->iter);
+    r->value[r->n++] = seconds;
+    t->seconds += seconds;
+    t->shown = l->iter;
     memmove(t->late, t->late + 1, sizeof *t->late * (size_t)--t->num_late);
     if (ok && !finite && !t->diverged) {
         t->diverged = true;
@@ -156,12 +141,30 @@ static bool late_ready(const struct late *l)
     return true;
 }
 
+/* Waits for the first entry and takes it with those that have ended too. */
+static bool pop_ended(pv_trainer *t)
+{
+    bool ok = fetch(&t->late[0]);
+    int n = 0, rows = 0;
+    int64_t iter = 0;
+    for (; n < t->num_late && late_ready(&t->late[n]); n++)
+        if (t->late[n].part + 1 == t->late[n].parts) {
+            rows++;
+            iter = t->late[n].iter;
+        }
+    double seconds = rows ? pv_pace_ended(&t->pace, iter, rows, pv_clock_ns()) : 0;
+    while (ok && n-- > 0)
+        ok = pop_late(t, seconds);
+    return ok;
+}
+
 static bool push_late(pv_trainer *t)
 {
     struct pv_run *r = t->run;
     bool ok = true;
-    while (ok && t->num_late && (t->num_late == MAX_LATE || late_ready(&t->late[0])))
-        ok = pop_late(t);
+    int most = pv_pace_ahead(&t->pace, r->parts, MAX_LATE);
+    while (ok && t->num_late && (t->num_late >= most || late_ready(&t->late[0])))
+        ok = pop_ended(t);
     struct late *l = &t->late[t->num_late++];
     *l = (struct late){.iter = r->iter + 1, .part = r->part, .parts = r->parts, .lr = pv_run_lr(r), .n = r->num_logs};
     memcpy(l->logs, r->logs, sizeof r->logs[0] * (size_t)r->num_logs);
@@ -173,7 +176,7 @@ static bool drain_late(pv_trainer *t)
 {
     bool ok = true;
     while (ok && t->num_late)
-        ok = pop_late(t);
+        ok = pop_ended(t);
     return ok && pv_train_log_flush(t->log);
 }
 
@@ -310,7 +313,7 @@ static enum pv_train_state active_round(pv_trainer *t)
     struct pv_log_row row = {.iter = t->done, .n = 1, .name = {"labeled_cases"},
                              .value = {(double)t->feed.num_labeled}};
     bool ok = wait || t->done == 0 || pv_train_log_row(t->log, &row);
-    t->last_row_ns = pv_clock_ns();
+    t->pace.last_ns = pv_clock_ns();
     if (ok && wait)
         ok = save(t, "latest.safetensors");
     return !ok ? PV_TRAIN_FAILED : wait ? PV_TRAIN_DONE : PV_TRAIN_MORE;
@@ -522,13 +525,15 @@ pv_trainer *pv_trainer_open(const struct pv_train_args *a)
     const pv_json *ck = pv_json_get(t->config, "checkpoint");
     t->every = (int64_t)pv_json_num(ck, "every", 500);
     t->minutes = pv_json_num(ck, "minutes", 10);
-    t->last_save_ns = t->last_row_ns = pv_clock_ns();
+    t->last_save_ns = t->pace.last_ns = pv_clock_ns();
+    t->first = t->shown = t->done;
     pv_fault_clear();           /* from here on a fault ends the run */
     pv_info("%s on %s (%s), %d labelled and %d unlabelled cases, %lld iterations%s", m->name,
             pv_dev_get_info(a->dev)->id, pv_dev_get_info(a->dev)->name, t->feed.num_labeled, t->feed.num_unlabeled,
             (long long)t->run->iters, t->done ? ", resumed" : "");
     if (t->done)
         pv_info("%lld iterations are done already", (long long)t->done);
+    pv_stop_text(pv_is_tty(stderr) ? "\n" STOPPING : STOPPING);
     return t;
 error:
     say_what_fits(t);
@@ -541,10 +546,9 @@ void pv_trainer_close(pv_trainer **tp)
     pv_trainer *t = *tp;
     if (!t)
         return;
+    pv_stop_text(NULL);
     for (int i = 0; i < t->num_late; i++)
-        for (int k = 0; k < t->late[i].n; k++)
-            if (t->late[i].logs[k].ticket)
-                pv_read_end(&t->late[i].logs[k].ticket, &(float){0});
+        fetch(&t->late[i]);
     pv_train_log_close(&t->log);
     pv_run_free(&t->run);
     pv_feed_close(&t->feed);
@@ -634,10 +638,33 @@ static enum pv_train_state settle(pv_trainer *t, bool ok)
     if (ok && (save_due(t) || stop || enough || late))
         ok = save(t, "latest.safetensors") && write_pages(t, stop || enough);
     if (t->num_late == 0)       /* what was due is no step's time */
-        t->last_row_ns = pv_clock_ns();
+        t->pace.last_ns = pv_clock_ns();
     if (!ok)
         return failed(t);
     return stop ? PV_TRAIN_STOPPED : enough ? PV_TRAIN_DONE : PV_TRAIN_MORE;
+}
+
+/* Once the pace is known, how long the run takes, if that is long. */
+static void say_time(pv_trainer *t)
+{
+    enum { AFTER = 5, LONG = 600 };
+    int64_t end = t->a.stop_after > 0 && t->a.stop_after < t->run->iters ? t->a.stop_after : t->run->iters;
+    double each = t->pace.per_step;
+    if (t->told || each <= 0 || t->pace.steps < AFTER)
+        return;
+    t->told = true;
+    if (t->a.quiet || each * (double)(end - t->shown) <= LONG)
+        return;
+    char text[32];
+    long minutes = (long)fmin(each * (double)(end - t->first) / 60 + 0.5, 1e9);
+    if (minutes >= 60)
+        snprintf(text, sizeof text, "%ld h %02ld min", minutes / 60, minutes % 60);
+    else
+        snprintf(text, sizeof text, "%ld min", minutes);
+    pv_info("about %s for %lld iterations%s at %.*f s each%s; %s", text, (long long)(end - t->first),
+            t->first ? " that are left" : "", each < 0.095 ? 3 : each < 9.95 ? 1 : 0, each,
+            pv_json_num(pv_json_get(t->config, "eval"), "every", 0) > 0 ? ", validations not counted" : "",
+            t->a.shorter ? t->a.shorter : t->first ? "--stop-after ends earlier" : "fewer with --iters");
 }
 
 static enum pv_train_state one_batch(pv_trainer *t)
@@ -666,6 +693,8 @@ enum pv_train_state pv_trainer_step(pv_trainer *t)
         return finish(t);
     if (t->a.stop_after > 0 && t->done >= t->a.stop_after)
         return PV_TRAIN_DONE;   /* of a run that was resumed */
+    if (t->done == t->first && pv_stop_requested())
+        return PV_TRAIN_STOPPED;        /* nothing is lost, and the first step may take long */
     enum pv_train_state round = active_round(t);
     if (round != PV_TRAIN_MORE)
         return round == PV_TRAIN_FAILED ? failed(t) : round;
@@ -681,7 +710,9 @@ enum pv_train_state pv_trainer_step(pv_trainer *t)
     t->done++;
     if (ok && t->done >= r->iters)      /* the last line shows the last losses */
         ok = drain_late(t);
-    pv_train_log_progress(t->log, t->done, r->iters, t->last.n ? &t->last : NULL, t->per_step);
+    if (t->shown > t->first)            /* the host is ahead of what the device has done */
+        pv_train_log_progress(t->log, t->shown, r->iters, t->last.n ? &t->last : NULL, t->pace.per_step);
+    say_time(t);
     if (t->done == 3)
         pv_dev_cache_save(r->dev);
     return settle(t, ok);

@@ -20,6 +20,7 @@ struct pv_train_args {
     bool quiet;
     int64_t stop_after;         /* steps in all after which to stop with a checkpoint; 0: at the end */
     const char *command;        /* as typed, for config.json; may be NULL. With resume the first one stays */
+    const char *shorter;        /* what to do where it takes long; NULL: fewer iterations */
     const char *lines;          /* of log.txt, from before this call (pv_log_keep); may be NULL */
     /* Called after every step; false stops with a checkpoint. May be NULL. */
     bool (*on_step)(void *user, int64_t done, int64_t total);

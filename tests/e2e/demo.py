@@ -4,6 +4,7 @@
 
 A short demonstration, its page and its folders; interruption; pages of one run and of two; damaged folders; the line of
 progress on a terminal and in a file."""
+import csv
 import importlib.util
 import json
 import os
@@ -247,6 +248,13 @@ def line_of_progress():
             break
         lines = [s for s in re.split(r'[\r\n]+', seen) if re.match(r'(\[[#.]+\] )?\d+/14 ', s)]
         assert lines, 'no progress on a terminal'
+        with open('tty/metrics.csv', newline='') as f:      # a line tells of an iteration that has ended
+            loss = {r['iter']: float(r['loss']) for r in csv.DictReader(f)}
+        for s in lines:
+            k, at, rest = re.search(r'(\d+)/14(?:  ([\d.]+) s/it)?(.*)', s).groups()
+            assert int(k) >= 1 and (at is None or (int(k) > 2 and float(at) > 0)), s
+            shown = re.search(r'loss (\d+\.\d{4})', rest)
+            assert not shown or abs(float(shown.group(1)) - loss[k]) < 6e-5, (s, loss)
         assert max(len(s) for s in lines) < columns, lines
         assert lines[0].startswith('[') == (columns == 80), lines
         assert re.search(r'14/14  \d+\.\d+ s/it  loss \d\.\d{4}', lines[-1]), lines[-1]

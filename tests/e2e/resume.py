@@ -179,9 +179,26 @@ def signals():
         done = latest(out)
         assert code == 130, f'{code}\n{text}'
         assert f'stopped after iteration {done}; go on with: protovox train --resume' in text, text
+        assert text.count('stopping after the iterations that the device has begun') == 1, text
         assert len(losses(out)) == done and 'error' not in text
         run(*again(out))
         same_runs(f'{method}-whole', out)
+
+
+def long_runs_say_how_long():
+    """Once the pace is known; a signal then stops it soon."""
+    many = 10 ** 6
+    loud = [a for a in train('sup', 'long', *every(0)) if a != '--quiet'] + ['--iters', many]
+    p = Process(loud)
+    assert p.until(lambda: f' for {many} iterations at ' in p.text()), p.text()
+    p.send(signal.SIGINT)
+    assert p.wait() == 130, p.text()
+    found = re.search(r'about (?:(\d+) h )?(\d+) min for \d+ iterations at ([\d.]+) s each; fewer with --iters', p.text())
+    hours, minutes, each = found.groups()
+    told = int(hours or 0) * 3600 + int(minutes) * 60
+    assert abs(told - many * float(each)) <= 0.06 * told + 60, found.group()
+    assert len(losses('long')) == latest('long')
+    assert ' for ' not in run(*train('sup', 'short', *every(0)))
 
 
 def signals_at_the_start():
@@ -330,7 +347,8 @@ def log_holds_every_line():
 
 TESTS = [never_stopped, one_writer_per_folder, killed_at_any_moment, signals]
 if not SMALL:
-    TESTS += [same_seed_same_bits, signals_at_the_start, killed_before_the_first_checkpoint,
+    TESTS += [same_seed_same_bits, long_runs_say_how_long, signals_at_the_start,
+              killed_before_the_first_checkpoint,
               logs_are_cut_to_the_checkpoint, stop_after, checkpoints_by_time, other_settings_are_refused,
               log_holds_every_line, validation]
 main(TESTS)

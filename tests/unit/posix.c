@@ -335,8 +335,20 @@ static int two_signals(void)
     return 7;
 }
 
+static int text_of_the_first(void)
+{
+    pv_stop_install();
+    pv_stop_text("stopping\n");
+    raise(SIGINT);
+    raise(SIGINT);
+    return 0;
+}
+
 static void second_signal_ends(void **state)
 {
+    char err[64];
+    assert_int_equal(in_child(text_of_the_first, err, sizeof err), 130);
+    assert_string_equal(err, "stopping\n");
     assert_int_equal(in_child(one_signal, NULL, 0), 7);
     assert_int_equal(in_child(two_signals, NULL, 0), 130);
 }
