@@ -86,7 +86,7 @@ void pv_main_args(int *argc, char ***argv);
  * a limit to the size of files, writing beyond it becomes an error instead of the end of the process. */
 void pv_stop_install(void);
 bool pv_stop_requested(void);
-/* What the first of those signals writes to stderr at once, from the handler; it must stay where it is. NULL: nothing. */
+/* What the first of those signals writes to stderr at once; it must stay where it is. NULL: nothing. */
 void pv_stop_text(const char *text);
 void pv_stop_set(void);                     /* for tests and the library's cancel */
 

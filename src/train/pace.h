@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 struct pv_pace {
-    uint64_t last_ns;           /* when steps were last found to have ended, or the clock was started; set by the user */
+    uint64_t last_ns;           /* when steps were last found to have ended; set by the user when the clock starts */
     int64_t steps;              /* that have ended */
     double per_step;            /* seconds, without the first two, over the last 50 to 100; 0: not known yet */
     struct { int64_t iter; uint64_t ns; } mark[2];

@@ -193,7 +193,8 @@ def long_runs_say_how_long():
     assert p.until(lambda: f' for {many} iterations at ' in p.text()), p.text()
     p.send(signal.SIGINT)
     assert p.wait() == 130, p.text()
-    found = re.search(r'about (?:(\d+) h )?(\d+) min for \d+ iterations at ([\d.]+) s each; fewer with --iters', p.text())
+    found = re.search(r'about (?:(\d+) h )?(\d+) min for \d+ iterations at ([\d.]+) s each; fewer with --iters',
+                      p.text())
     hours, minutes, each = found.groups()
     told = int(hours or 0) * 3600 + int(minutes) * 60
     assert abs(told - many * float(each)) <= 0.06 * told + 60, found.group()
