@@ -33,7 +33,7 @@ static bool collect(const struct args *a, struct pv_strs *files)
             continue;
         }
         char **names;
-        size_t n;
+        size_t n, before = files->n;
         if (!pv_list_dir(p, &names, &n))
             return pv_fail(PV_FAULT_INPUT, "%s cannot be read: %s", p, pv_os_error());
         for (size_t k = 0; k < n; k++) {
@@ -45,8 +45,10 @@ static bool collect(const struct args *a, struct pv_strs *files)
             free(names[k]);
         }
         free(names);
+        if (files->n == before)
+            return pv_fail(PV_FAULT_INPUT, "%s holds no image files (.nii, .nii.gz, .h5)", p);
     }
-    return files->n > 0 || pv_fail(PV_FAULT_INPUT, "--input names no image files (.nii, .nii.gz, .h5)");
+    return true;
 }
 
 /* Whether an output that is there is the input itself. */
@@ -97,80 +99,122 @@ static bool names_differ(const struct pv_strs *files, int channels)
     return ok;
 }
 
-/* Names in --out for a file's labels and probabilities; pv_free them. */
-static void outputs(const char *file, int channels, char **label, char **prob)
+/* A case to be labelled, and what of it lies in --out. */
+struct job {
+    const char *file;           /* its first channel, or all */
+    char *label, *prob;         /* names in --out */
+    pv_json *origin;            /* NULL: not asked for yet */
+    bool done;
+};
+
+static void job_free(struct job *j)
 {
-    int channel;
-    size_t len = pv_case_name(file, channels, &channel);
-    *label = pv_asprintf("%.*s.nii.gz", (int)len, pv_path_base(file));
-    *prob = pv_asprintf("%.*s_prob.nii.gz", (int)len, pv_path_base(file));
+    pv_free(j->label);
+    pv_free(j->prob);
+    pv_json_free(j->origin);
 }
 
-/* Whose labels --out holds; known: what these models wrote there before. */
-static bool claim(const struct args *a, struct pv_model *const *m, int num, const struct pv_strs *files,
-                  struct pv_strs *known)
+static struct pv_infer_opts options(const struct args *a)
 {
-    struct pv_strs names = {0};
-    char *label, *prob;
-    for (size_t i = 0; i < files->n; i++) {
-        if (named_before(files, i, m[0]->run->net.channels))
-            continue;
-        outputs(files->v[i], m[0]->run->net.channels, &label, &prob);
-        pv_strs_add(&names, label);
-        if (a->probabilities)
-            pv_strs_add(&names, prob);
-        pv_free(label);
-        pv_free(prob);
+    struct pv_infer_opts o = {.gaussian = -1, .largest = (int)a->largest, .mirror = a->mirror, .quiet = a->quiet,
+                              .batch = (int)a->batch};
+    memcpy(o.stride, a->stride, sizeof o.stride);
+    return o;
+}
+
+static bool in_out(const struct args *a, const char *name)
+{
+    char *path = pv_path_join(a->out, name);
+    bool there = pv_file_exists(path);
+    pv_free(path);
+    return there;
+}
+
+/* Before anything is predicted: whether what lies in --out may stay, or be replaced. An input that cannot be read is
+ * told of when its turn comes. */
+static bool look(const struct args *a, struct pv_model *const *m, int num, struct pv_predict_dir *d, struct job *j)
+{
+    bool label = in_out(a, j->label), prob = in_out(a, j->prob);
+    char *out = pv_path_join(a->out, j->label);
+    bool ok = !same_content(out, j->file) ||
+              pv_fail(PV_FAULT_USAGE, "%s would be replaced by its own labels: name another --out", j->file);
+    pv_free(out);
+    if (!ok || !(label || prob))
+        return ok;
+    struct pv_infer_opts o = options(a);
+    bool quiet = pv_fail_quiet(true);
+    j->origin = pv_predict_origin(m, num, j->file, &o);
+    pv_fail_quiet(quiet);
+    if (!j->origin) {
+        pv_fault_clear();
+        return true;
     }
-    bool ok = pv_predict_claim(a->out, m, num, &names, a->again, files, known);
-    pv_strs_free(&names);
+    ok = pv_predict_dir_check(d, j->label, PV_PREDICTED_LABELS, j->origin, &label) &&
+         (a->probabilities ? pv_predict_dir_check(d, j->prob, PV_PREDICTED_PROBABILITIES, j->origin, &prob)
+                           : pv_predict_dir_check_unasked(d, j->prob, j->origin));
+    j->done = !a->again && label && (prob || !a->probabilities);
     return ok;
 }
 
-static bool one(const struct args *a, struct pv_model *const *m, int num, const struct pv_strs *known, const char *file)
+static bool one(const struct args *a, struct pv_model *const *m, int num, struct pv_predict_dir *d, struct job *j)
 {
-    char *label, *prob;
-    outputs(file, m[0]->run->net.channels, &label, &prob);
-    char *out = pv_path_join(a->out, label), *pout = pv_path_join(a->out, prob);
-    bool there = !a->again && pv_file_exists(out) && (!a->probabilities || pv_file_exists(pout));
-    bool ok = !same_content(out, file) ||
-              pv_fail(PV_FAULT_USAGE, "%s would be replaced by its own labels: name another --out", file);
-    if (ok && !there) {
-        struct pv_infer_opts o = {.gaussian = -1, .largest = (int)a->largest, .mirror = a->mirror, .quiet = a->quiet,
-                                  .batch = (int)a->batch};
-        memcpy(o.stride, a->stride, sizeof o.stride);
-        ok = pv_predict_case(m, num, file, out, a->probabilities ? pout : NULL, &o);
-    }
-    if (ok && there && pv_strs_find(known, label) < 0)
-        pv_warn("%s is there already and stays, but predict.json does not say that these weights made it; --overwrite "
-                "predicts it again", out);
-    else if (ok)
-        pv_info("%s%s", out, there ? " is there already" : "");
-    pv_free(label);
-    pv_free(prob);
+    struct pv_infer_opts o = options(a);
+    const char *prob = a->probabilities ? j->prob : NULL;
+    char *out = pv_path_join(a->out, j->label), *pout = prob ? pv_path_join(a->out, prob) : NULL;
+    bool ok = j->done || j->origin || (j->origin = pv_predict_origin(m, num, j->file, &o)) != NULL;
+    if (ok && !j->done)
+        ok = pv_predict_dir_forget(d, j->label, PV_PREDICTED_LABELS, j->origin) &&
+             (!prob || pv_predict_dir_forget(d, prob, PV_PREDICTED_PROBABILITIES, j->origin)) &&
+             pv_predict_case(m, num, j->file, out, pout, &o) &&
+             pv_predict_dir_keep(d, j->label, PV_PREDICTED_LABELS, j->origin) &&
+             (!prob || pv_predict_dir_keep(d, prob, PV_PREDICTED_PROBABILITIES, j->origin));
+    if (ok)
+        pv_info("%s%s", out, j->done ? " is there already" : "");
     pv_free(out);
     pv_free(pout);
     return ok;
 }
 
+static struct job *jobs_of(const struct pv_strs *files, int channels, size_t *n)
+{
+    struct job *jobs = pv_array(struct job, files->n + 1);
+    *n = 0;
+    for (size_t i = 0; i < files->n; i++) {
+        int channel;
+        const char *file = files->v[i];
+        if (named_before(files, i, channels))
+            continue;
+        int len = (int)pv_case_name(file, channels, &channel);
+        jobs[(*n)++] = (struct job){.file = file, .label = pv_asprintf("%.*s.nii.gz", len, pv_path_base(file)),
+                                    .prob = pv_asprintf("%.*s_prob.nii.gz", len, pv_path_base(file))};
+    }
+    return jobs;
+}
+
 /* What is wrong with one file does not keep the others from being labelled. */
 static bool each(const struct args *a, struct pv_model *const *m, int num, const struct pv_strs *files)
 {
-    size_t bad = 0;
-    struct pv_strs known = {0};
-    bool ok = names_differ(files, m[0]->run->net.channels) && claim(a, m, num, files, &known);
-    for (size_t i = 0; ok && i < files->n; i++) {
-        if (named_before(files, i, m[0]->run->net.channels) || one(a, m, num, &known, files->v[i]))
+    size_t bad = 0, n = 0;
+    struct job *jobs = jobs_of(files, m[0]->run->net.channels, &n);
+    struct pv_predict_dir *d = NULL;
+    bool ok = names_differ(files, m[0]->run->net.channels) &&
+              (d = pv_predict_dir_open(a->out, m, num, a->again, files)) != NULL;
+    for (size_t i = 0; ok && i < n; i++)
+        ok = look(a, m, num, d, &jobs[i]);
+    for (size_t i = 0; ok && i < n; i++) {
+        if (one(a, m, num, d, &jobs[i]))
             continue;
-        ok = pv_fault_kind() == PV_FAULT_INPUT && !pv_dev_failed(m[0]->run->dev) && !pv_stop_requested() &&
-             files->n > 1;
+        ok = pv_fault_kind() == PV_FAULT_INPUT && !pv_dev_failed(m[0]->run->dev) && !pv_stop_requested() && n > 1;
         bad++;
         if (ok)
             pv_fault_clear();
     }
-    pv_strs_free(&known);
+    for (size_t i = 0; i < n; i++)
+        job_free(&jobs[i]);
+    pv_free(jobs);
+    pv_predict_dir_free(&d);
     return ok && (bad == 0 || pv_fail(PV_FAULT_INPUT, "%zu of %zu files could not be labelled, for the reasons above",
-                                      bad, files->n));
+                                      bad, n));
 }
 
 static int run(int argc, char **argv)

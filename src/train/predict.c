@@ -51,6 +51,20 @@ size_t pv_case_name(const char *path, int channels, int *channel)
     return *channel >= 0 ? n - 5 : n;
 }
 
+void pv_case_files(const char *path, int channels, struct pv_strs *files)
+{
+    int channel;
+    pv_case_name(path, channels, &channel);
+    if (channel < 0)
+        pv_strs_add(files, path);
+    for (int c = 0; channel >= 0 && c < channels; c++) {
+        char *file = with_channel(path, c);
+        if (c == 0 || pv_file_exists(file))
+            pv_strs_add(files, file);
+        pv_free(file);
+    }
+}
+
 /* Whether such names count scans: beside it lies one of a number that no channel has. */
 static bool counts_scans(const char *path)
 {

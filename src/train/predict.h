@@ -10,6 +10,9 @@
  * (scan_2023), the whole stem, *channel -1. */
 size_t pv_case_name(const char *path, int channels, int *channel);
 
+/* The files that pv_case_read() may open: the path itself, or of a case in channels those that are there, in order. */
+void pv_case_files(const char *path, int channels, struct pv_strs *files);
+
 /* Reads all channels of a case: of CASE_0000.nii.gz with its neighbours _0001 ... where the file has fewer channels
  * than wanted; any of them names the case. A file that is a channel of a case without channel 0, or one that the
  * network does not take, is refused; where names count scans (one beside it goes beyond _0007) it is none. False after

@@ -27,9 +27,9 @@ def predict(out, *inputs, runs=('run',), more=()):
 
 def labels_in(folder):
     """All files but the folder's note on whose they are."""
-    names = sorted(os.listdir(folder))
-    names.remove('predict.json')
-    return names
+    found = sorted(os.listdir(folder))
+    found.remove('predict.json')
+    return found
 
 
 def volume(path):
@@ -222,33 +222,96 @@ def ensemble():
             args=['predict', '--run', 'run', 'run3', '--input', 'data/imagesTs', '--out', 'o'])
 
 
+def note(folder):
+    with open(folder + '/predict.json') as f:
+        return json.load(f)
+
+
+def names(folder):
+    return [f['name'] for f in note(folder)['files']]
+
+
+def content(folder):
+    return {n: open(f'{folder}/{n}', 'rb').read() for n in os.listdir(folder) if n != 'predict.json'}
+
+
 def folders_do_not_mix():
     """Labels of other weights are refused, or replaced: those that predict wrote, nothing else."""
-    def note():
-        with open('mixed/predict.json') as f:
-            return json.load(f)
     images = [f'data/imagesTs/phantom_00{i}_0000.nii.gz' for i in (4, 5)]
     again = ['predict', '--run', 'run2', '--input', images[1], '--out', 'mixed', '--quiet']
     os.makedirs('mixed')
     shutil.copy('labels/phantom_005.nii.gz', 'mixed/mine.nii.gz')
     predict('mixed', images[0])
-    assert note()['files'] == ['phantom_004.nii.gz'] and len(note()['weights'][0]['hash']) == 16
+    assert names('mixed') == ['phantom_004.nii.gz'] and len(note('mixed')['weights'][0]['hash']) == 16
     shutil.copytree('run', 'moved')
     predict('mixed', images[1], runs=['moved'])                         # the same weights elsewhere
-    assert note()['files'] == ['phantom_004.nii.gz', 'phantom_005.nii.gz'] and note()['weights'][0]['run'] == 'moved'
+    assert names('mixed') == ['phantom_004.nii.gz', 'phantom_005.nii.gz']
+    assert note('mixed')['weights'][0]['run'] == 'moved'
     before = {n: open('mixed/' + n, 'rb').read() for n in os.listdir('mixed')}
     refuses(2, 'mixed holds predictions of other weights', 'moved/final.safetensors after 80', '--out', '--overwrite',
             args=again)
     assert before == {n: open('mixed/' + n, 'rb').read() for n in os.listdir('mixed')}
     run(*again, '--overwrite')
-    assert labels_in('mixed') == ['mine.nii.gz', 'phantom_005.nii.gz'] and note()['files'] == ['phantom_005.nii.gz']
+    assert labels_in('mixed') == ['mine.nii.gz', 'phantom_005.nii.gz'] and names('mixed') == ['phantom_005.nii.gz']
     assert volume('mixed/phantom_005.nii.gz').v == volume('labels2/phantom_005.nii.gz').v
-    # a file of unknown origin stays, is said to, and is not taken for ours
+    # a file of unknown origin stays and is not taken for ours
     shutil.copy(images[0], 'mine.nii.gz')
-    text = run('predict', '--run', 'run2', '--input', 'mine.nii.gz', images[1], '--out', 'mixed')
-    assert 'warning: mixed/mine.nii.gz is there already and stays' in text and text.count('is there already') == 2, text
-    assert note()['files'] == ['phantom_005.nii.gz']
+    refuses(2, 'mixed/mine.nii.gz is there already', 'does not say of what', '--out', '--overwrite',
+            args=['predict', '--run', 'run2', '--input', images[1], 'mine.nii.gz', '--out', 'mixed'])
+    assert names('mixed') == ['phantom_005.nii.gz']
     assert volume('mixed/mine.nii.gz').v == volume('labels/phantom_005.nii.gz').v
+
+
+def only_the_same_is_skipped():
+    """Labels of another image or with other settings never pass for those that were asked for."""
+    for who, i in (('a', 4), ('b', 5), ('c', 4)):
+        os.makedirs('patient-' + who)
+        shutil.copy(f'data/imagesTs/phantom_00{i}_0000.nii.gz', f'patient-{who}/scan_0000.nii.gz')
+
+    def args(who, *more, out='pat'):
+        return ['predict', '--run', 'run', '--input', f'patient-{who}/scan_0000.nii.gz', '--out', out, *more]
+    run(*args('a'))
+    first = content('pat')
+    one, = note('pat')['files']
+    size = os.path.getsize('patient-a/scan_0000.nii.gz')
+    assert one['inputs'][0]['bytes'] == size and one['settings']['mirror'] == '' and one['holds'] == 'labels', one
+    assert one['settings']['stride'] == STRIDE and one['settings']['patch'] == PATCH, one
+    run(*args('a'), says=['pat/scan.nii.gz is there already'])
+    run(*args('c'), says=['is there already'])                          # the same file elsewhere
+    run(*args('a', '--batch', 1, '--mirror', '', '--stride', '16x16x8'), says=['is there already'])
+    remedy = ['pat/scan.nii.gz is there already', 'name another --out', '--overwrite']
+    refuses(2, 'made of patient-a/scan_0000.nii.gz', 'another image than patient-b/scan_0000.nii.gz', *remedy,
+            args=args('b'))
+    for more, word in ((['--mirror', 'x'], 'mirror "", not "x"'), (['--stride', '8x16x8'], 'stride [16,16,8]'),
+                       (['--largest', 26], 'largest 0, not 26'), (['--precision', 'mixed'], 'precision')):
+        refuses(2, 'other settings', word, *remedy, args=args('a', *more))
+    assert content('pat') == first and note('pat')['files'] == [one]
+    # one clash: nothing is predicted
+    refuses(2, *remedy, args=['predict', '--run', 'run', '--input', 'data/imagesTs', 'patient-b', '--out', 'pat'])
+    assert content('pat') == first
+    # what an older version wrote
+    shutil.copytree('pat', 'old')
+    old = note('old')
+    old['files'] = ['scan.nii.gz']
+    with open('old/predict.json', 'w') as f:
+        json.dump(old, f)
+    refuses(2, 'old/scan.nii.gz is there already', 'does not say of what', '--overwrite', args=args('a', out='old'))
+    # probabilities belong to their labels
+    run(*args('a', '--probabilities'))
+    assert names('pat') == ['scan.nii.gz', 'scan_prob.nii.gz'] and content('pat')['scan.nii.gz'] == first['scan.nii.gz']
+    run(*args('a', '--probabilities'), says=['is there already'])
+    run(*args('b', '--overwrite'))
+    assert names('pat') == ['scan.nii.gz'] and labels_in('pat') == ['scan.nii.gz']
+    assert volume('pat/scan.nii.gz').v == volume('labels/phantom_005.nii.gz').v
+    # an input that is damaged does not leave the labels of another one as its own
+    with open('patient-c/scan_0000.nii.gz', 'r+b') as f:
+        f.truncate(1000)
+    refuses(3, 'patient-c/scan_0000.nii.gz', args=args('c', '--overwrite'))
+    assert names('pat') == []
+    refuses(2, 'does not say of what', args=args('c'))
+    os.makedirs('nothing/here')
+    refuses(3, 'nothing holds no image files', args=['predict', '--run', 'run', '--input', 'patient-a', 'nothing',
+                                                     '--out', 'pat'])
 
 
 def geometry():
@@ -350,9 +413,11 @@ def interrupted():
     assert code == 130 and 'interrupted while predicting' in p.text() and 'error' not in p.text(), f'{code} {p.text()}'
     done = labels_in('part')
     assert 0 < len(done) < 6
-    text = run('predict', '--run', 'run', '--input', 'data/imagesTs', 'data/imagesTr', '--out', 'part')
+    text = run('predict', '--run', 'run', '--input', 'data/imagesTs', 'data/imagesTr', '--out', 'part', '--mirror',
+               'xyz')
     assert text.count('is there already') == len(done) and len(labels_in('part')) == 6
 
 
 main([setup, labels_are_the_most_probable, named_channels, channels_in_files, sliding_window, smaller_than_the_patch,
-      mirroring, ensemble, folders_do_not_mix, geometry, orientation, scores, h5, interrupted])
+      mirroring, ensemble, folders_do_not_mix, only_the_same_is_skipped, geometry, orientation, scores, h5,
+      interrupted])
