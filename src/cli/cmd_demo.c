@@ -114,7 +114,6 @@ static bool evaluate(struct demo *d, int k)
     if (!pv_score_run(d->dev, d->run[k], d->data, NULL, PV_TEST, false, &d->table[k], &num_train))
         return false;
     d->unlabeled = num_train - d->labeled;
-    d->table[k].ddof = 1;
     return true;
 }
 
@@ -126,7 +125,7 @@ static struct outcome outcome(const struct demo *d)
 {
     struct outcome o = {0};
     double *a, *b;
-    for (int k = 0; k < METHODS; k++)       /* its ddof is that of the page */
+    for (int k = 0; k < METHODS; k++)
         o.dice[k] = pv_table_summary(&d->table[k], PV_ALL_CLASSES, PV_DICE);
     o.cases = pv_table_pairs(&d->table[1], &d->table[0], PV_ALL_CLASSES, PV_DICE, &a, &b);
     for (size_t i = 0; i < o.cases; i++)
@@ -160,6 +159,7 @@ static void print_json(const struct demo *d, const struct outcome *o, const char
         pv_json_set(j, methods[k], one);
     }
     pv_json_set_num(j, "p", o->t.p_two);
+    pv_json_set_num(j, "p_one_sided", o->t.p_greater);
     pv_json_set_str(j, "device", pv_dev_get_info(d->dev)->id);
     pv_json_set_num(j, "seconds", seconds);
     pv_json_set_str(j, "report", page);
@@ -178,7 +178,7 @@ static void print_text(const struct demo *d, const struct outcome *o, const char
                pv_method_find(methods[k])->summary);
     printf("  mt - sup: %+.2f, better in %zu of %zu cases", 100 * o->t.mean, o->better, o->cases);
     if (!isnan(o->t.p_two))
-        printf(", p = %.3f (paired t-test)", o->t.p_two);
+        printf(", paired t-test: p = %.3f one-sided, %.3f two-sided", o->t.p_greater, o->t.p_two);
     if (d->quick)
         printf("\n  a quick run: far too few iterations for a result");
     printf("\n\nreport: %s\n%.0f s on %s (%s)\n", page, seconds, pv_dev_get_info(d->dev)->id,

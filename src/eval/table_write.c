@@ -369,7 +369,7 @@ static void add_notes(struct pv_str *out, const struct pv_table *t, const enum p
         [PV_EMPTY_STRICT] = "Dice 0, distance the diagonal of the image",
         [PV_EMPTY_NAN] = "Dice 0, distance missing"};
     pv_str_addf(out, "%zu case%s, +- standard deviation over cases", t->num_cases, t->num_cases == 1 ? "" : "s");
-    pv_str_addf(out, "%s\n", t->ddof ? " (n - 1)" : "");
+    pv_str_addf(out, " (divided by %s)\n", t->ddof ? "n - 1" : "n");
     for (int c = 0; c < t->num_scored; c++) {
         size_t pred = pv_table_empty_predictions(t, c), ref = pv_table_empty_references(t, c);
         if (pred)
@@ -407,7 +407,7 @@ char *pv_table_text(const struct pv_table *t, const enum pv_metric_id *metrics, 
         pv_strs_add(&g.cells, cls == PV_ALL_CLASSES ? "all" : t->titles[cls]);
         for (int i = 0; i < num; i++) {
             struct pv_summary s = pv_table_summary(t, cls, shown[i]);
-            add_value(&g, s.mean, &s.std, pv_metrics[shown[i]].kind);
+            add_value(&g, s.mean, s.n > 1 ? &s.std : NULL, pv_metrics[shown[i]].kind);
         }
     }
     struct pv_str out = {0};

@@ -64,7 +64,7 @@ static struct summary summarize(const struct pv_report *r, size_t metric)
     for (size_t i = 0; i < s.n; i++)
         square += (d[i].v - s.mean) * (d[i].v - s.mean);
     if (s.n > 1)
-        s.sd = sqrt(square / (double)(s.n - 1));
+        s.sd = sqrt(square / (double)s.n);
     pv_free(e);
     return s;
 }
@@ -192,9 +192,9 @@ static void summary_table(struct page *p)
         pv_str_addf(p->out, "</a></td><td class=\"num\">%zu</td><td class=\"num\">%zu</td></tr>\n", s.n,
                     s.undefined);
     }
-    raw(p, "</tbody>\n</table>\n<p class=\"note\">SD: standard deviation between cases (n \xE2\x88\x92 1). "
-           "Undefined values, such as a distance to an empty prediction, are left out of means and medians and "
-           "count as worst.</p>\n</div>\n");
+    raw(p, "</tbody>\n</table>\n<p class=\"note\">SD: standard deviation over cases, divided by n (not "
+           "n \xE2\x88\x92 1). Undefined values, such as a distance to an empty prediction, are left out of means and "
+           "medians and count as worst.</p>\n</div>\n");
 }
 
 /* ---- strip plots ---- */

@@ -6,8 +6,6 @@
 
 #include "train/scores.h"
 
-enum { RESAMPLES = 100 };   /* as CRLN */
-
 static const char *plus_minus = "\xC2\xB1", *dash = "\xE2\x80\x93";
 
 static const char *number(char out[32], const char *form, double v)
@@ -44,16 +42,6 @@ static void mean_cell(struct pv_str *out, int width, const struct pv_scores *s, 
     pv_free(text);
 }
 
-static struct pv_bootstrap bootstrap(const struct pv_scores *s, int k)
-{
-    double *v = pv_array(double, s->num_cases + 1);
-    for (size_t i = 0; i < s->num_cases; i++)
-        v[i] = s->values[i * (size_t)s->num_metrics + (size_t)k];
-    struct pv_bootstrap b = pv_bootstrap_mean(v, pv_drop_nan(v, s->num_cases), RESAMPLES, 1, 0.95);
-    pv_free(v);
-    return b;
-}
-
 static char *title(const struct pv_scores *s, int k)
 {
     return pv_asprintf("%s (%s)", s->shown[k].name, s->shown[k].unit);
@@ -76,19 +64,26 @@ static void means(struct pv_str *out, const struct pv_scores *s, const char *con
             mean_cell(out, 16, &s[i], pv_scores_metric(&s[i], s[0].metric[k]));
         int lead = s[0].num_metrics ? pv_scores_metric(&s[i], s[0].metric[0]) : -1;
         if (lead >= 0) {
-            struct pv_bootstrap b = bootstrap(&s[i], lead);
+            struct pv_bootstrap b = pv_scores_bootstrap(&s[i], lead);
             char lo[32], hi[32];
             char *t = pv_asprintf("%s to %s", number(lo, "%.2f", b.low), number(hi, "%.2f", b.high));
             cell(out, 0, t);
             pv_free(t);
         }
     }
-    pv_str_add(out, "\n");
+    pv_str_addf(out, "\n(%s standard deviation over cases, divided by n; interval of %d resamples)\n", plus_minus,
+                PV_SCORES_RESAMPLES);
 }
 
 static const char *probability(char out[32], double p)
 {
     return p < 0.0001 ? "< 0.0001" : number(out, "%.4f", p);
+}
+
+char *pv_scores_p_text(double one_sided, double two_sided)
+{
+    char a[32], b[32];
+    return pv_asprintf("%s / %s", probability(a, one_sided), probability(b, two_sided));
 }
 
 char *pv_scores_text(const struct pv_scores *s, const char *const *names, int n)
@@ -97,23 +92,26 @@ char *pv_scores_text(const struct pv_scores *s, const char *const *names, int n)
     int width = width_of(names, n, 3);
     means(&out, s, names, n, width);
     if (n > 1)
-        pv_str_addf(&out, "\nagainst %s, paired over cases; p: one-sided, of such a result if it were not better\n"
-                    "%-*s  metric            cases  difference  better in  p (t-test)  p (Wilcoxon)\n", names[0], width,
-                    "");
+        pv_str_addf(&out, "\nagainst %s, paired over cases; p: one-sided (of such a result if it were not better) / "
+                    "two-sided (of such a difference if both were equally good)\n"
+                    "%-*s  metric            cases  difference  better in  p (t-test)           p (Wilcoxon)\n",
+                    names[0], width, "");
     for (int i = 1; i < n; i++)
         for (int k = 0; k < s[0].num_metrics; k++) {
             struct pv_scores_pair p = pv_scores_compare(&s[i], &s[0], s[0].metric[k]);
-            char d[32], t[32], w[32];
-            char *name = title(&s[0], k);
+            char d[32], *name = title(&s[0], k), *t = pv_scores_p_text(p.p_t, p.p_t_two);
+            char *w = pv_scores_p_text(p.p_wilcoxon, p.p_wilcoxon_two);
             pv_str_addf(&out, "%-*s", width, names[i]);
             cell(&out, 16, name);
             pv_str_addf(&out, "  %5zu", p.n);
             cell(&out, 10, number(d, "%+.2f", p.difference));
             pv_str_addf(&out, "  %9zu", p.better);
-            cell(&out, 10, probability(t, p.p_t));
-            cell(&out, 0, probability(w, p.p_wilcoxon));
+            cell(&out, 19, t);
+            cell(&out, 0, w);
             pv_str_add(&out, "\n");
             pv_free(name);
+            pv_free(t);
+            pv_free(w);
         }
     return out.text;
 }
@@ -124,11 +122,12 @@ static pv_json *means_json(const struct pv_scores *s)
     pv_json_set_num(j, "cases", (double)s->num_cases);
     for (int k = 0; k < s->num_metrics; k++) {
         struct pv_scores_mean m = pv_scores_mean(s, k);
-        struct pv_bootstrap b = bootstrap(s, k);
+        struct pv_bootstrap b = pv_scores_bootstrap(s, k);
         pv_json *one = pv_json_object();
         pv_json_set_num(one, "mean", m.mean);
         pv_json_set_num(one, "sd", m.sd);
         pv_json_set_num(one, "n", (double)m.n);
+        pv_json_set_num(one, "bootstrap_resamples", PV_SCORES_RESAMPLES);
         pv_json_set_num(one, "bootstrap_mean", b.mean);
         pv_json_set_num(one, "bootstrap_sd", b.std);
         pv_json_set_num(one, "bootstrap_low", b.low);
@@ -206,8 +205,8 @@ char *pv_scores_seeds_text(const struct pv_scores *s, const int64_t *seeds, int 
         cell(&out, k + 1 < s[0].num_metrics ? 16 : 0, t);
         pv_free(t);
     }
-    pv_str_addf(&out, "\n(a seed's row: mean %s standard deviation over cases; the last row: over the seeds)\n",
-                plus_minus);
+    pv_str_addf(&out, "\n(a seed's row: mean %s standard deviation over cases, divided by n; the last row: over the "
+                "seeds, divided by n - 1)\n", plus_minus);
     return out.text;
 }
 

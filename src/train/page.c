@@ -116,31 +116,29 @@ static void add_cases(struct page_parts *p, struct pv_report *out)
 static void add_intervals(struct page_parts *p, struct pv_report *out)
 {
     const struct page_run *r = &p->run[0];
-    const pv_json *boot = pv_json_get(r->s.eval, "bootstrap"), *settings = pv_json_get(r->s.eval, "settings");
+    const pv_json *classes = pv_json_get(r->s.eval, "mean");
     const pv_json *names = pv_json_get(pv_json_get(r->s.eval, "about"), "classes");
-    size_t rows = pv_json_count(boot), i = 0;
+    size_t rows = pv_json_count(classes), i = 0;
     if (!rows || !r->s.num_metrics)
         return;
     struct pv_report_grid *g = new_grid(p, NULL, rows, (size_t)r->s.num_metrics + 1);
     set_head(g, 0, "Class");
-    for (const pv_json *c = pv_json_at(boot, 0); c; c = pv_json_next(c), i++) {
+    for (const pv_json *c = pv_json_at(classes, 0); c; c = pv_json_next(c), i++) {
         set_cell(g, i, 0, pv_json_str(names, pv_json_key(c), pv_json_key(c)));
         for (int k = 0; k < r->s.num_metrics; k++) {
-            const pv_json *b = pv_json_get(c, pv_metrics[r->s.metric[k]].key);
-            double scale = r->s.shown[k].higher_is_better ? 100 : 1;
-            char v[3][32];
-            static const char *const key[] = {"mean", "low", "high"};
-            for (int j = 0; j < 3; j++)
-                page_number(r, k, scale * pv_json_num(b, key[j], NAN), v[j]);
+            struct pv_scores_class v = pv_scores_class(&r->s, pv_json_key(c), k);
+            char mean[32], low[32], high[32];
+            page_number(r, k, v.mean, mean);
+            page_number(r, k, v.low, low);
+            page_number(r, k, v.high, high);
             set_head(g, (size_t)k + 1, metric_title(p, r, k));
-            set_cell(g, i, (size_t)k + 1, page_keep(&p->texts, pv_asprintf("%s [%s,\xC2\xA0%s]", v[0], v[1], v[2])));
+            set_cell(g, i, (size_t)k + 1, page_keep(&p->texts, pv_asprintf("%s [%s,\xC2\xA0%s]", mean, low, high)));
         }
     }
     p->panel[0] = (struct pv_report_panel){.title = "Intervals", .grids = g, .num_grids = 1,
-        .note = page_keep(&p->texts, pv_asprintf("Mean of the cases and, in brackets, the interval that holds %g %% of "
-                          "the means of %g bootstrap samples of them: how far the mean depends on which cases "
-                          "were tested.", 100 * pv_json_num(settings, "bootstrap_level", 0.95),
-                          pv_json_num(settings, "bootstrap_resamples", 0)))};
+        .note = page_keep(&p->texts, pv_asprintf("Mean of the cases and, in brackets, the interval that holds 95 %% of "
+                          "the means of %d bootstrap samples of them: how far the mean depends on which cases "
+                          "were tested.", PV_SCORES_RESAMPLES))};
     out->panels = p->panel;
     out->num_panels = 1;
 }
@@ -205,12 +203,6 @@ static void means_grid(struct page_parts *p, const struct page_run *lead)
     }
 }
 
-static const char *p_text(struct page_parts *p, double v)
-{
-    return page_keep(&p->texts, isnan(v) ? pv_strdup("\xE2\x80\x93") : v < 0.001 ? pv_strdup("< 0.001")
-                                                                                : pv_asprintf("%.3f", v));
-}
-
 /* Paired tests of the leading metric between each pair of runs, on the cases that both have. */
 static void tests_grid(struct page_parts *p, const struct page_run *lead)
 {
@@ -233,8 +225,8 @@ static void tests_grid(struct page_parts *p, const struct page_run *lead)
             set_cell(g, row, 2, isnan(pair.difference) ? "\xE2\x80\x93"
                                                        : page_keep(&p->texts, pv_asprintf("%+.2f", pair.difference)));
             set_cell(g, row, 3, page_keep(&p->texts, pv_asprintf("%zu of %zu", pair.better, pair.n)));
-            set_cell(g, row, 4, p_text(p, pair.p_t_two));
-            set_cell(g, row++, 5, p_text(p, pair.p_wilcoxon_two));
+            set_cell(g, row, 4, page_keep(&p->texts, pv_scores_p_text(pair.p_t, pair.p_t_two)));
+            set_cell(g, row++, 5, page_keep(&p->texts, pv_scores_p_text(pair.p_wilcoxon, pair.p_wilcoxon_two)));
         }
     g->rows = row;
     if (!row)
@@ -343,8 +335,10 @@ static void comparison(struct page_parts *p, const struct page_run *lead, struct
     p->bars.title = page_keep(&p->texts, pv_asprintf("%s, mean over cases", lead->s.shown[0].name));
     p->panel[0] = (struct pv_report_panel){.title = "Comparison", .early = true, .grids = p->grid,
         .num_grids = (size_t)p->num_grids, .bars = &p->bars, .num_bars = 1,
-        .note = "Difference: the second run minus the first. p: how often cases drawn by chance would differ as much "
-                "if both runs were equally good; a single seed says nothing about other seeds."};
+        .note = "\xC2\xB1: standard deviation over cases, divided by n. Difference: the first-named run minus the "
+                "other. p: one-sided / two-sided, how often cases drawn by chance would give such a result if the "
+                "first-named run were not better / such a difference either way if both were equally good; a single "
+                "seed says nothing about other seeds."};
     compared_pictures(p, lead, out);
 }
 

@@ -100,9 +100,32 @@ struct pv_scores_mean pv_scores_mean(const struct pv_scores *s, int k)
     for (size_t i = 0; i < s->num_cases; i++)
         v[i] = s->values[i * (size_t)s->num_metrics + (size_t)k];
     size_t n = pv_drop_nan(v, s->num_cases);
-    struct pv_scores_mean m = {pv_mean(v, n), pv_std(v, n, 1), n};
+    struct pv_scores_mean m = {pv_mean(v, n), n > 1 ? pv_std(v, n, 0) : NAN, n};
     pv_free(v);
     return m;
+}
+
+struct pv_bootstrap pv_scores_bootstrap(const struct pv_scores *s, int k)
+{
+    double *v = pv_array(double, s->num_cases + 1);
+    for (size_t i = 0; i < s->num_cases; i++)
+        v[i] = s->values[i * (size_t)s->num_metrics + (size_t)k];
+    struct pv_bootstrap b = pv_bootstrap_mean(v, pv_drop_nan(v, s->num_cases), PV_SCORES_RESAMPLES, 1, 0.95);
+    pv_free(v);
+    return b;
+}
+
+struct pv_scores_class pv_scores_class(const struct pv_scores *s, const char *class, int k)
+{
+    double *v = pv_array(double, s->num_cases + 1), scale = s->shown[k].higher_is_better ? 100 : 1;
+    size_t n = 0;
+    for (const pv_json *c = pv_json_at(pv_json_get(s->eval, "metric_per_case"), 0); c; c = pv_json_next(c))
+        v[n++] = scale * pv_json_num(pv_json_get(pv_json_get(c, "metrics"), class), pv_metrics[s->metric[k]].key, NAN);
+    n = pv_drop_nan(v, n);
+    struct pv_bootstrap b = pv_bootstrap_mean(v, n, PV_SCORES_RESAMPLES, 1, 0.95);
+    struct pv_scores_class out = {pv_mean(v, n), b.low, b.high};
+    pv_free(v);
+    return out;
 }
 
 int pv_scores_metric(const struct pv_scores *s, enum pv_metric_id id)

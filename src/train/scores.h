@@ -24,9 +24,18 @@ struct pv_scores {
 char *pv_scores_find(const char *where, const char *split, const char **found);
 bool pv_scores_read(struct pv_scores *s, const char *path);     /* keeps s->split; on a fault s needs no free */
 void pv_scores_free(struct pv_scores *s);
-/* Mean and standard deviation (ddof 1) over the n cases that have a value of metric k. */
+/* Mean and standard deviation (ddof 0, as the papers' code; NaN for a single one) over the n cases that have a value of
+ * metric k. */
 struct pv_scores_mean { double mean, sd; size_t n; };
 struct pv_scores_mean pv_scores_mean(const struct pv_scores *s, int k);
+/* Bootstrap of that mean, 95 %, seed 1: so many resamples that the interval's ends stand still. CRLN's 100 are in
+ * evaluation_*.json. */
+enum { PV_SCORES_RESAMPLES = 2000 };
+struct pv_bootstrap pv_scores_bootstrap(const struct pv_scores *s, int k);
+/* Of one class (its key in the JSON): mean of the cases that have a value, and the bootstrap's interval; shares in
+ * percent. */
+struct pv_scores_class { double mean, low, high; };
+struct pv_scores_class pv_scores_class(const struct pv_scores *s, const char *class, int k);
 int pv_scores_metric(const struct pv_scores *s, enum pv_metric_id id);         /* place in metric[], -1 */
 
 double pv_scores_value(const struct pv_scores *s, const char *id, int k);        /* NaN: no such case or no value */
@@ -42,8 +51,10 @@ struct pv_scores_pair pv_scores_compare(const struct pv_scores *a, const struct 
 
 /* ---- texts and JSON of several (compare.c) ---- */
 
+/* "0.0438 / 0.0876": one-sided and two-sided. pv_free it. */
+char *pv_scores_p_text(double one_sided, double two_sided);
 /* A table of means and standard deviations with the bootstrap's interval of the first metric; then every one but the
- * first against the first, metric by metric, with one-sided probabilities. n >= 1. pv_free it. */
+ * first against the first, metric by metric, with both probabilities. n >= 1. pv_free it. */
 char *pv_scores_text(const struct pv_scores *s, const char *const *names, int n);
 /* The same for programs: {"runs": [{"name", "cases", metric: {"mean", "sd", "n"}}], "against": NAME,
  * "pairs": [{"run", "metric", "n", "better", "difference", "p_t", "p_wilcoxon", "p_t_two", "p_wilcoxon_two"}]}. */

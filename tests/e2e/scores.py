@@ -3,9 +3,11 @@
 """Several seeds in one command, and comparisons of evaluated runs.
     scores.py PROTOVOX PHANTOMS DEVICE"""
 import csv
+import itertools
 import json
 import math
 import os
+import re
 import shutil
 import statistics
 
@@ -81,8 +83,43 @@ def comparison():
     for m in ('Dice', 'HD95', 'ASD'):
         x, y = ([p for p in j['pairs'] if p['metric'] == m][0] for j in (told, back))
         assert math.isclose(x['p_t'] + y['p_t'], 1, abs_tol=1e-9) and x['difference'] == -y['difference'], (x, y)
+    two_sided = min(1, 2 * min(one_sided, 1 - one_sided))
+    assert math.isclose(pair['p_t_two'], two_sided, rel_tol=1e-3, abs_tol=1e-3), (pair, two_sided)
     text = run('evaluate', '--compare', 'runs/seed-1', 'runs/seed-2/evaluation_test.json')
-    assert 'paired over cases' in text and f'{statistics.mean(d):+.2f}' in text, text
+    assert 'paired over cases; p: one-sided' in text and f'{statistics.mean(d):+.2f}' in text, text
+    run('report', '--run', 'runs/seed-1', 'runs/seed-2', '--out', 'two.html')
+    page = html_text('two.html')
+    assert 'one-sided / two-sided' in page and '\xb1: standard deviation over cases, divided by n' in page
+    for p in ([pair['p_t'], pair['p_t_two']], [pair['p_wilcoxon'], pair['p_wilcoxon_two']]):
+        both = ' / '.join(f'{v:.4f}' for v in p)
+        assert both in text and f'<td>{both}</td>' in page, (both, text)
+
+
+def html_text(path):
+    with open(path, encoding='utf-8') as f:
+        return f.read().replace('\xa0', ' ')
+
+
+def one_spread_everywhere():
+    """evaluate, --compare and the page print the same mean and standard deviation: divided by n, as numpy does."""
+    v = dice('runs/seed-1')
+    mean, sd = f'{statistics.mean(v):.2f}', f'{statistics.pstdev(v):.2f}'
+    assert sd != f'{statistics.stdev(v):.2f}', v
+    run('evaluate', '--run', 'runs/seed-1', '--data', 'data', '--quiet',
+        says=[f'{mean} +- {sd} ', 'standard deviation over cases (divided by n)'])
+    text = run('evaluate', '--compare', 'runs/seed-1')
+    assert f'{mean} \xb1 {sd} ' in text and 'over cases, divided by n;' in text, text
+    page = html_text('runs/seed-1/report.html')
+    assert f'<b>{mean} <small>\xb1 {sd}</small></b>' in page and f'{mean} \xb1 {sd}</td>' in page
+    run('report', '--run', 'runs/seed-1', 'runs/seed-2', '--out', 'both.html')
+    assert f'{mean} \xb1 {sd}</td>' in html_text('both.html')
+    # the interval is around the mean of the cases, not the bootstrap's, and holds 95 % of 27 equally likely means
+    low, high = re.search(rf'<td>{mean} \[([0-9.]+), ([0-9.]+)\]</td>', page).groups()
+    likely = sorted(statistics.mean(c) for c in itertools.product(v, repeat=TEST))
+    assert math.isclose(float(low), likely[0], abs_tol=6e-3) and math.isclose(float(high), likely[-1], abs_tol=6e-3)
+    assert f'{low} to {high}' in text and '2000 bootstrap samples' in page, (text, low, high)
+    with open('runs/seed-1/evaluation_test.json') as f:
+        assert json.load(f)['settings']['bootstrap_resamples'] == 100
 
 
 def analysis():
@@ -131,4 +168,4 @@ def bad_input():
     refuses(2, 'leave --run', args=['evaluate', '--compare', 'runs/seed-1', '--run', 'runs/seed-1'])
 
 
-main([seeds_are_separate_runs, seeds_go_on, comparison, analysis, bad_input])
+main([seeds_are_separate_runs, seeds_go_on, comparison, one_spread_everywhere, analysis, bad_input])
