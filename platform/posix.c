@@ -561,7 +561,12 @@ pv_filelock *pv_filelock_take(const char *path, bool *busy)
         return NULL;
     pv_filelock *l = malloc(sizeof *l);
     if (l && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        struct stat held, named;
         l->fd = fd;
+        if (fstat(fd, &held) == 0 && (stat(path, &named) != 0 || held.st_ino != named.st_ino)) {
+            pv_filelock_drop(&l);       /* whoever held it has removed it */
+            return pv_filelock_take(path, busy);
+        }
         return l;
     }
     *busy = l && errno == EWOULDBLOCK;

@@ -137,6 +137,9 @@ bool pv_read_file(const char *path, char **data, size_t *size);
  * never a part. Fails with PV_FAULT_INPUT naming the file and the reason (disk full: how much was
  * needed). */
 bool pv_write_file(const char *path, const void *data, size_t size);
+/* A folder with those above it. PV_FAULT_INPUT with what to do: name another with `option`. */
+bool pv_make_folder(const char *path, const char *option);
+void pv_size_text(char out[32], uint64_t bytes);            /* "1.5 GB", by 1024 */
 void pv_remove_tree(const char *path);      /* a file, or a folder of ours with all that is in it */
 
 #endif

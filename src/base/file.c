@@ -61,6 +61,12 @@ error:
     return false;
 }
 
+bool pv_make_folder(const char *path, const char *option)
+{
+    return pv_mkdirs(path) || pv_fail(PV_FAULT_INPUT, "the folder %s cannot be made: %s; name another with %s", path,
+                                      pv_os_error(), option);
+}
+
 struct pv_outfile {
     FILE *f;
     char *path, *temp;
@@ -70,7 +76,7 @@ struct pv_outfile {
 
 static atomic_uint serial;
 
-static void size_text(char out[32], uint64_t bytes)
+void pv_size_text(char out[32], uint64_t bytes)
 {
     static const char *const unit[] = {"bytes", "KB", "MB", "GB", "TB"};
     double v = (double)bytes;
@@ -91,8 +97,8 @@ static void fail(struct pv_outfile *o)
     } else if (e == ENOSPC) {
         char need[32], left[32];
         uint64_t spare = pv_disk_free(dir);
-        size_text(need, o->want > o->done ? o->want : o->done);
-        size_text(left, spare == UINT64_MAX ? 0 : spare + o->done);
+        pv_size_text(need, o->want > o->done ? o->want : o->done);
+        pv_size_text(left, spare == UINT64_MAX ? 0 : spare + o->done);
         pv_fail(PV_FAULT_INPUT,
                 "cannot write %s: %s (%s are needed, at most %s are free): make room on "
                 "that disk or write to another",

@@ -26,17 +26,15 @@ struct demo {
     const char *out;
     char *data, *run[METHODS];
     int64_t seed, iters;        /* iters -1: the preset's */
-    bool quick, json;
+    bool quick, json, overwrite;
     pv_dev *dev;
     struct pv_table table[METHODS];
-    uint64_t warm_ns;    /* when the steps that wait for kernels to be compiled were done */
-    bool warned;
     int labeled, unlabeled;
 };
 
 /* ---- the folder and its data ---- */
 
-/* A folder that holds something else is not touched. */
+/* A folder that holds something else is not touched, results only if asked. */
 static bool may_write(const struct demo *d)
 {
     char **names, *path = pv_path_join(d->data, "dataset.json");
@@ -56,6 +54,13 @@ static bool may_write(const struct demo *d)
     }
     if (ok && n > 0 && !ours)
         ok = pv_fail(PV_FAULT_USAGE, "%s holds other things than a demo; name another folder with --out", d->out);
+    for (int k = 0; ok && !d->overwrite && k < METHODS; k++) {
+        pv_free(path);
+        path = pv_path_join(d->run[k], "final.safetensors");
+        if (pv_file_exists(path))
+            ok = pv_fail(PV_FAULT_USAGE, "%s already holds the result of a demo; replace it with --overwrite, or name "
+                         "another folder with --out", d->out);
+    }
     pv_free(path);
     return ok;
 }
@@ -71,29 +76,13 @@ static bool make_data(const struct demo *d)
 
 /* ---- training ---- */
 
-/* On a device that is much slower than two CPU cores the user should know early. */
-static bool watch(void *user, int64_t done, int64_t total)
-{
-    struct demo *d = user;
-    if (done == 20)         /* the first steps wait for kernels to be compiled */
-        d->warm_ns = pv_clock_ns();
-    if (done == 30 && !d->warned && !d->quick) {
-        double left = (double)(pv_clock_ns() - d->warm_ns) * 1e-10 * (double)(total - done);
-        if (left > 600) {
-            d->warned = true;
-            pv_warn("this device needs about %.0f minutes for this run; protovox devices lists others (--device), and "
-                    "--quick shows the way without the result", left / 60);
-        }
-    }
-    return true;
-}
-
 static bool train(struct demo *d, int k)
 {
     struct pv_config_args ca = {.preset = "demo", .method = methods[k], .labeled = -1, .iters = d->iters, .batch = -1,
                                 .seed = d->seed};
-    struct pv_train_args ta = {.data = d->data, .out = d->run[k], .dev = d->dev, .overwrite = true, .on_step = watch,
-                               .user = d};
+    struct pv_train_args ta = {.data = d->data, .out = d->run[k], .dev = d->dev, .overwrite = true,
+                               .shorter = "protovox devices lists others (--device), and --quick shows the way without "
+                                          "the result"};
     if (!(ta.config = pv_config_resolve(&ca)))
         return false;
     d->labeled = (int)pv_json_num(pv_json_get(ta.config, "data"), "labeled", 0);
@@ -211,6 +200,7 @@ static int run(int argc, char **argv)
         PV_DEVICE_OPTS(dev_args),
         {"quick", PV_OPT_FLAG, &d.quick, NULL, "a few iterations: shows the way, not a result"},
         {"seed", PV_OPT_INT, &d.seed, "N", "seed of phantoms and training (default 1337)"},
+        {"overwrite", PV_OPT_FLAG, &d.overwrite, NULL, "replace the demo in --out"},
         {"json", PV_OPT_FLAG, &d.json, NULL, "print the result as JSON"},
         {0}};
     int code;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/safetensors.h"
+#include "platform/platform.h"
 #include "pv_config.h"
 
 enum { MAX_KEEP = PV_MAX_NETS * 2 + PV_MAX_STATES };
@@ -62,6 +63,50 @@ bool pv_ckpt_save(struct pv_run *r, const char *path, const struct pv_ckpt_info 
     for (int i = 0; i < n; i++)
         pv_free(keep[i]);
     return ok;
+}
+
+/* Bytes of a file as pv_ckpt_save() writes it; its header is guessed. */
+static uint64_t file_bytes(const struct pv_run *r)
+{
+    uint64_t n = 1024, values = 0;
+    for (int i = 0; i < r->num_nets; i++) {
+        const struct pv_run_net *e = &r->nets[i];
+        n += 128 * (uint64_t)e->net->p->num;
+        values += (uint64_t)(e->net->p->len + e->net->p->stats_len);
+        values += e->momentum ? (uint64_t)e->momentum->h.n : 0;
+    }
+    for (int i = 0; i < r->num_states; i++)
+        values += (uint64_t)r->states[i].t->h.n;
+    return n + 4 * values;
+}
+
+bool pv_ckpt_room(const struct pv_run *r, const char *dir, bool replaced)
+{
+    static const char *const names[] = {"latest.safetensors", "final.safetensors", "best.safetensors"};
+    const uint64_t one = file_bytes(r), spare = pv_disk_free(dir);
+    uint64_t there = 0;
+    for (size_t i = 0; i < PV_COUNT(names); i++) {
+        char *path = pv_path_join(dir, names[i]);
+        int64_t size = pv_file_exists(path) ? pv_file_size(path) : 0;
+        there += size > 0 ? (uint64_t)size : 0;
+        pv_free(path);
+    }
+    /* the last one stays until the next is whole; best.safetensors beside them */
+    const int most = pv_json_num(pv_json_get(r->config, "eval"), "every", 0) > 0 ? 3 : 2;
+    char need[32], left[32];
+    if (spare == UINT64_MAX)
+        return true;
+    pv_size_text(left, spare + (replaced ? there : 0));
+    if (spare + (replaced ? there : 0) < one) {
+        pv_size_text(need, one);
+        return pv_fail(PV_FAULT_INPUT, "%s: a checkpoint of this training needs %s, at most %s are free: make room on "
+                       "that disk%s", dir, need, left, replaced ? " or name another --out" : "");
+    }
+    pv_size_text(need, most * one);
+    if (spare + there < most * one)
+        pv_warn("%s: up to %s are needed for checkpoints, at most %s are free: training ends where one cannot be "
+                "written", dir, need, left);
+    return true;
 }
 
 static double get_num(pv_st_file *f, const char *key, double def)

@@ -19,6 +19,9 @@ struct pv_ckpt_info {
 
 /* False after a fault that names file and remedy (disk full); the old file is untouched. Waits for the device. */
 bool pv_ckpt_save(struct pv_run *r, const char *path, const struct pv_ckpt_info *info);
+/* Whether the disk of the run folder has room: PV_FAULT_INPUT with file and remedy if not for one checkpoint, a warning
+ * if not for all that are there at once. replaced: those of an older run there are going to be removed. */
+bool pv_ckpt_room(const struct pv_run *r, const char *dir, bool replaced);
 /* Restores a run made from the same configuration. Faults: not a checkpoint, damaged (by its checksum), of another
  * method or network. */
 bool pv_ckpt_load(struct pv_run *r, const char *path, struct pv_ckpt_info *info);

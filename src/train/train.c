@@ -57,6 +57,7 @@ struct pv_trainer {
     bool told;                  /* how long it takes */
     int choices;                /* of kernels, in config.json */
     pv_filelock *lock;          /* of the run folder */
+    int made;                   /* folders for it, itself and above */
     bool diverged, pending;     /* pending: validation was interrupted and is still to be done */
 };
 
@@ -357,6 +358,36 @@ static bool lock_folder(pv_trainer *t)
                             "another --out", t->a.out);
 }
 
+static bool make_folder(pv_trainer *t)
+{
+    char *path = pv_strdup(t->a.out);
+    while (!pv_is_dir(path)) {
+        char *above = pv_path_dir(path);
+        pv_free(path);
+        path = above;
+        t->made++;
+    }
+    pv_free(path);
+    return pv_make_folder(t->a.out, "--out");
+}
+
+/* Nothing stays of a run that did not begin. */
+static void unmake_folder(pv_trainer *t)
+{
+    char *path = in_run(t, ".lock");
+    if (t->lock)
+        pv_remove(path);
+    pv_filelock_drop(&t->lock);
+    pv_free(path);
+    path = pv_strdup(t->a.out);
+    for (; t->made > 0 && pv_remove(path); t->made--) {     /* empty ones only */
+        char *above = pv_path_dir(path);
+        pv_free(path);
+        path = above;
+    }
+    pv_free(path);
+}
+
 static bool prepare_folder(pv_trainer *t)
 {
     char *latest = in_run(t, "latest.safetensors"), *final = in_run(t, "final.safetensors");
@@ -367,10 +398,8 @@ static bool prepare_folder(pv_trainer *t)
     else if (!t->a.resume && there && !t->a.overwrite)
         ok = pv_fail(PV_FAULT_USAGE, "%s already holds a run; go on with --resume, replace it with --overwrite, or "
                      "name another --out", t->a.out);
-    else if (!pv_mkdirs(t->a.out))
-        ok = pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", t->a.out, pv_os_error());
     else
-        ok = lock_folder(t);
+        ok = make_folder(t) && lock_folder(t);
     if (ok && !t->config) {
         t->config = pv_json_read(config);
         ok = t->config && pv_config_check(t->config, config);
@@ -519,6 +548,8 @@ pv_trainer *pv_trainer_open(const struct pv_train_args *a)
     if (!t->run || !pv_active_check(t->run) || !(a->resume ? restore(t) : start_from(t)) ||
         !pv_feed_open(&t->feed, ds, t->config, a->quiet) || !pv_active_resume(&t->feed, t->config, t->done))
         goto error;
+    if (!pv_ckpt_room(t->run, a->out, !a->resume))
+        goto error;
     remove_old(t);
     if (!write_config(t) || !pv_train_log_open(t->log, a->out, t->done, a->resume, a->quiet))
         goto error;
@@ -537,6 +568,7 @@ pv_trainer *pv_trainer_open(const struct pv_train_args *a)
     return t;
 error:
     say_what_fits(t);
+    unmake_folder(t);
     pv_trainer_close(&t);
     return NULL;
 }

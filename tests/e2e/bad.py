@@ -81,8 +81,13 @@ def options():
 def places():
     t = train('data', 'none')
     refuses(INPUT, 'no folder nowhere', args=train('nowhere', 'none'))
+    refuses(INPUT, 'no folder nowhere', args=train('nowhere', 'some/where/none'))
+    assert not os.path.exists('none') and not os.path.exists('some')      # nothing stays of what did not begin
+    os.mkdir('mine')
+    refuses(INPUT, 'no folder nowhere', args=train('nowhere', 'mine'))
+    assert os.listdir('mine') == []
     refuses(INPUT, 'data/imagesTr is no data set', 'dataset.json', args=train('data/imagesTr', 'none'))
-    refuses(INPUT, 'text/run cannot be made', 'Not a directory', args=train('data', 'text/run'))
+    refuses(INPUT, 'text/run cannot be made', 'Not a directory', 'another with --out', args=train('data', 'text/run'))
     refuses(USAGE, 'whole already holds a run', '--resume', '--overwrite', args=train('data', 'whole'))
     refuses(INPUT, 'nowhere', 'no run to resume', args=['train', '--data', 'data', '--out', 'nowhere', '--resume'])
     refuses(INPUT, 'nowhere.json', args=t + ['--config', 'nowhere.json'])
@@ -293,16 +298,23 @@ def full_disk():
 
 def full_tmpfs():
     """The same on a file system without room, where this may be mounted."""
-    size = os.path.getsize('half/latest.safetensors') * 3 // 2
+    one = os.path.getsize('half/latest.safetensors')
     os.makedirs('disk', exist_ok=True)
-    if os.system(f'mount -t tmpfs -o size={size} tmpfs disk 2>mount.txt') != 0:
+    if os.system(f'mount -t tmpfs -o size={one * 7 // 4} tmpfs disk 2>mount.txt') != 0:
         print('        left out: no tmpfs can be mounted here')
         return
     try:
+        # before anything is trained: not one checkpoint, one but not two
         shutil.copytree('half', 'disk/run')
-        text = refuses(INPUT, 'disk/run/latest.safetensors', 'No space left', 'needed', 'make room',
-                       args=again('disk/run', '--stop-after', 6))
-        assert 'goes on from there' in text, text
+        refuses(INPUT, 'disk/run: a checkpoint of this training needs', 'are free', 'make room',
+                args=again('disk/run', '--stop-after', 6))
+        refuses(INPUT, 'disk/more: a checkpoint of this training needs', 'another --out',
+                args=train('data', 'disk/more'))
+        assert os.listdir('disk') == ['run'] and steps('disk/run/latest.safetensors') == 4
+        shutil.rmtree('disk/run')
+        text = refuses(INPUT, 'disk/run/final.safetensors', 'No space left', 'needed', 'make room',
+                       args=train('data', 'disk/run', 'checkpoint.every=4'))
+        assert 'warning: disk/run: up to' in text and 'goes on from there' in text, text
         assert steps('disk/run/latest.safetensors') == 4
         copy_data('disk/run', 'run')
     finally:

@@ -119,6 +119,11 @@ def other_folders_stay():
     run('demo', '--quick', '--out', 'mine', '--device', DEVICE, code=2, says=['mine', '--out'])
     run('demo', '--quick', '--out', 'mine/notes.txt', '--device', DEVICE, code=2, says=['is a file'])
     run('demo', '--seed', '-1', code=2, says=['--seed'])
+    with open('demo/mt/final.safetensors', 'rb') as f:      # a result is not replaced by a quick one
+        weights = f.read()
+    run('demo', '--quick', '--out', 'demo', '--device', DEVICE, code=2, says=['demo', '--overwrite', '--out'])
+    with open('demo/mt/final.safetensors', 'rb') as f:
+        assert f.read() == weights
     assert os.listdir('mine') == ['notes.txt']
 
 
@@ -128,7 +133,7 @@ def keep():
 
 def interrupted(pause):
     """Code and text of a demo that gets SIGINT `pause` seconds after its new run began."""
-    p = subprocess.Popen([PROGRAM, 'demo', '--out', 'demo', '--device', DEVICE], stdin=subprocess.DEVNULL,
+    p = subprocess.Popen([PROGRAM, 'demo', '--out', 'demo', '--overwrite', '--device', DEVICE], stdin=subprocess.DEVNULL,
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         end = time.monotonic() + LIMIT      # the run that was there is gone once the new one begins
@@ -147,7 +152,7 @@ def interrupted(pause):
 
 def interruption():
     text, tries = interrupted(0), 1
-    while 'while volumes were loaded' in text and tries < 6:    # too early: no step was done yet
+    while ('while volumes were loaded' in text or 'iteration 0;' in text) and tries < 6:    # too early: no step yet
         text = interrupted(0.3 * tries)
         tries += 1
     assert 'stopped after iteration' in text and 'demo was interrupted' in text, text
