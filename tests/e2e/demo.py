@@ -133,8 +133,8 @@ def keep():
 
 def interrupted(pause):
     """Code and text of a demo that gets SIGINT `pause` seconds after its new run began."""
-    p = subprocess.Popen([PROGRAM, 'demo', '--out', 'demo', '--overwrite', '--device', DEVICE], stdin=subprocess.DEVNULL,
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    p = subprocess.Popen([PROGRAM, 'demo', '--out', 'demo', '--overwrite', '--device', DEVICE], text=True,
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         end = time.monotonic() + LIMIT      # the run that was there is gone once the new one begins
         while p.poll() is None and (os.path.exists('demo/sup/final.safetensors')
