@@ -16,7 +16,7 @@ static int run(int argc, char **argv)
         {"run", PV_OPT_LIST, &runs, "RUN", "run folder; several are compared with each other"},
         {"out", PV_OPT_STR, &out, "FILE", "the page (default: report.html in the run; needed for several runs)"},
         {"title", PV_OPT_STR, &title, "TEXT", "heading"},
-        {"anonymous", PV_OPT_FLAG, &anonymous, NULL, "hide names of cases and folders"},
+        {"anonymous", PV_OPT_FLAG, &anonymous, NULL, "hide names of cases, runs and data, and paths"},
         {"no-images", PV_OPT_FLAG, &no_images, NULL, "leave out pictures of cases"},
         {0}};
     int code;

@@ -148,7 +148,7 @@ static void one_run(struct page_parts *p, const struct pv_page *a, struct pv_rep
     const struct page_run *r = &p->run[0];
     const char *name = dataset_name(r), *method = pv_json_str(r->config, "method", "");
     out->title = a->title ? a->title : page_keep(&p->texts, name ? pv_asprintf("%s on %s", method, name)
-                                                                : pv_asprintf("%s: %s", method, r->name));
+                                                                : pv_asprintf("%s: run %s", method, r->name));
     out->subtitle = a->note ? a->note : page_keep(&p->texts, pv_asprintf("Run %s", r->name));
     out->header = p->header;
     out->num_header = page_rows(r, &p->texts, p->header);
@@ -476,6 +476,8 @@ bool pv_page_write(const struct pv_page *a, const char *path)
     if (ok) {
         char now[32];
         pv_time_text(now);
+        for (int i = 0; a->anonymous && i < p->num; i++)
+            page_run_hide(&p->run[i], i);
         name_runs(p);
         if (p->num == 1)
             one_run(p, a, &out);

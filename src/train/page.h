@@ -10,7 +10,7 @@ struct pv_page {
     const char *const *runs;    /* folders; one: its report, several: a comparison, the first against each other */
     int num_runs;
     const char *title, *note;   /* NULL: from the configuration; none */
-    bool anonymous;             /* case names and folders are hidden */
+    bool anonymous;             /* names of cases, runs, the data set and paths are hidden */
     bool no_images;
     bool maybe_empty;           /* metrics.csv may be missing: a run that just begins or was resumed at its end */
 };

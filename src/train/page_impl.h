@@ -26,6 +26,9 @@ struct page_run {
 };
 bool page_run_read(struct page_run *r, const char *folder, bool maybe_empty);
 void page_run_free(struct page_run *r);
+/* For an anonymous page (page_hide.c): the run is called A, B, ... by its number; the name of its data set and the
+ * paths of its command go. */
+void page_run_hide(struct page_run *r, int number);
 
 /* "87.31" as the page shows metric k. */
 void page_number(const struct page_run *r, int k, double v, char out[32]);

@@ -174,14 +174,40 @@ def pages_of_runs():
     text = page('two.html', 2 * 3 * PER_CASE, TWO[:3] + ['Run mt', 'Run kept', 'Model card'])
     assert '<h1>A &amp; B</h1>' in text and 'kept against mt' in text
     hidden = page_text('report', '--run', 'demo/mt', 'kept', '--out', 'hidden.html', '--anonymous')
-    assert not re.search(r'phantom_\d|demo/', hidden) and 'case-001' in hidden and 'by mt: Dice' in hidden
-    page('hidden.html', 2 * 3 * PER_CASE, TWO[:3] + ['Run mt', 'Run kept', 'Model card'])
+    found = re.search(r'phantom_\d|demo/|kept', hidden)
+    assert not found, hidden[found.start() - 80:][:200]
+    assert 'case-001' in hidden and 'by A: Dice' in hidden
+    assert 'B against A' in hidden
+    page('hidden.html', 2 * 3 * PER_CASE, TWO[:3] + ['Run A', 'Run B', 'Model card'])
+    names_stay_hidden()
     page_text('report', '--run', 'demo/mt', '--out', 'plain.html', '--no-images')
     page('plain.html', 0, ONE)
     # a run that was never evaluated has no results but is listed
     copy('curves', 'kept', ['evaluation*', 'pictures*'])
     text = page_text('report', '--run', 'kept', 'curves', '--out', 'half.html')
     assert '<td>not evaluated</td>' in text
+
+
+def names_stay_hidden():
+    """Names of the run and of its data, in the page of one run, wherever they may come from."""
+    shutil.copytree('demo/mt', 'SMITH')
+    with open('SMITH/config.json') as f:
+        config = json.load(f)
+    config['dataset']['name'] = 'JONES'
+    config['command'] = ('protovox train --data /x/JONES --out=SMITH --lists x/Dr MILLER --preset my/BROWN.json --init '
+                         'WHITE --iters 6 --config GREEN.json')
+    config['init'], config['preset'] = '/x/WHITE', 'my/BROWN.json'
+    with open('SMITH/config.json', 'w') as f:
+        json.dump(config, f)
+    hidden = page_text('report', '--run', 'SMITH', '--out', 'one.html', '--anonymous')
+    hidden = hidden.split('</style>')[1]
+    found = re.search(r'smith|jones|miller|brown|white|green|phantom_\d', hidden, re.I)
+    assert not found, hidden[found.start() - 80:][:200]
+    assert hidden.count('--data DATA --out=RUN --lists LISTS --preset F.json --init F.safetensors --iters 6 --config '
+                        'F.json') == 2, hidden
+    assert '<h1>mt: run A</h1>' in hidden and '3 test cases, predicted with' in hidden
+    plain = page_text('report', '--run', 'SMITH', '--out', 'one.html')
+    assert 'Run SMITH' in plain and '<h1>mt on JONES</h1>' in plain
 
 
 def page_text(*args):
