@@ -186,8 +186,7 @@ static bool score_files(const struct args *a)
     free(names);
     const char *folder = a->out ? a->out : a->pred;
     char *csv = pv_path_join(folder, "evaluation.csv"), *json = pv_path_join(folder, "evaluation.json");
-    ok = ok && (pv_mkdirs(folder) || pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", folder, pv_os_error())) &&
-         pv_table_write_csv(&t, csv) &&
+    ok = ok && pv_make_folder(folder, "--out") && pv_table_write_csv(&t, csv) &&
          pv_table_write_json(&t, json, &(struct pv_table_json){.resamples = 100, .seed = 1}) &&
          show_results(a, &t, csv, json);
     pv_free(csv);

@@ -249,7 +249,7 @@ static int run(int argc, char **argv)
     unsigned bits;
     ok = ok && ((a.batch >= 0 && a.batch <= 256) || pv_fail(PV_FAULT_USAGE, "--batch is from 1 to 256"));
     ok = ok && pv_config_mirror(a.mirror, &bits) && collect(&a, &files) &&
-         (pv_mkdirs(a.out) || pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", a.out, pv_os_error()));
+         pv_make_folder(a.out, "--out");
     ok = ok && (dev = pv_open_device(&a.dev, NULL)) != NULL;
     for (size_t i = 0; ok && i < a.runs.n; i++)
         ok = (m[num++] = pv_model_open(dev, a.runs.v[i], a.weights)) != NULL &&

@@ -141,8 +141,7 @@ static bool write_all(struct work *w, const struct pv_candidate *c, int n)
         pv_free(text);
     }
     pv_json_free(j);
-    ok = ok && (!a->labels || pv_mkdirs(a->labels) ||
-                pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", a->labels, pv_os_error()));
+    ok = ok && (!a->labels || pv_make_folder(a->labels, "--labels"));
     for (int i = 0; ok && a->labels && i < n; i++)
         ok = !c[i].chosen || write_label(w, &c[i]);
     return ok;

@@ -16,6 +16,21 @@ static void usage(FILE *f)
     fprintf(f, "\nprotovox COMMAND --help explains one with examples; protovox --version prints the version.\n");
 }
 
+static const struct pv_command *find(const char *name)
+{
+    const char *names[64];
+    size_t n = 0;
+    for (; pv_commands[n] && n < PV_COUNT(names); n++) {
+        names[n] = pv_commands[n]->name;
+        if (pv_streq(name, names[n]))
+            return pv_commands[n];
+    }
+    const char *near = pv_nearest(name, names, n);
+    pv_fail(PV_FAULT_USAGE, "there is no command '%s'%s%s%s; protovox --help lists them", name,
+            near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     pv_main_args(&argc, &argv);
@@ -24,7 +39,8 @@ int main(int argc, char **argv)
         return PV_FAULT_USAGE;
     }
     const char *name = argv[1];
-    if (pv_streq(name, "--help") || pv_streq(name, "-h") || pv_streq(name, "help")) {
+    bool help = pv_streq(name, "--help") || pv_streq(name, "-h") || pv_streq(name, "help");
+    if (help && argc == 2) {
         usage(stdout);
         return 0;
     }
@@ -32,15 +48,7 @@ int main(int argc, char **argv)
         printf("protovox %s\n", PV_VERSION);
         return 0;
     }
-    const char *names[64];
-    size_t n = 0;
-    for (; pv_commands[n] && n < PV_COUNT(names); n++) {
-        names[n] = pv_commands[n]->name;
-        if (pv_streq(name, names[n]))
-            return pv_commands[n]->run(argc - 2, argv + 2);
-    }
-    const char *near = pv_nearest(name, names, n);
-    pv_fail(PV_FAULT_USAGE, "there is no command '%s'%s%s%s; protovox --help lists them", name,
-            near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
-    return PV_FAULT_USAGE;
+    const struct pv_command *c = find(help ? argv[2] : name);
+    char *only[] = {"--help", NULL};
+    return !c ? PV_FAULT_USAGE : help ? c->run(1, only) : c->run(argc - 2, argv + 2);
 }

@@ -53,7 +53,7 @@ static bool folder_is_free(const pv_dataset *ds, const char *out, const struct p
 static bool make_dir_of(const char *file)
 {
     char *dir = pv_path_dir(file);
-    bool ok = pv_mkdirs(dir) || pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", dir, pv_os_error());
+    bool ok = pv_make_folder(dir, "--out");
     pv_free(dir);
     return ok;
 }
@@ -176,7 +176,7 @@ bool pv_dataset_convert(const pv_dataset *ds, const char *out, const struct pv_c
         ok = nifti ? write_nifti(out, ds, c, &v) : write_h5(out, form, c, &v);
         pv_volume_free(&v);
     }
-    ok = ok && (pv_mkdirs(out) || pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", out, pv_os_error()));
+    ok = ok && pv_make_folder(out, "--out");
     ok = ok && write_lists(out, ds) && (!nifti || write_json(out, ds));
     if (ok && !nifti && geometry)
         pv_warn("%s: .h5 files hold no spacing and no position; distances in mm cannot be computed from them", out);

@@ -14,6 +14,7 @@ struct scan {
     const pv_json *j;
     char *json_path;
     const char *ending;
+    char *dotted;               /* the ending where its dot is missing in dataset.json */
     int ignore;                 /* of the caller, where dataset.json names none */
 };
 
@@ -250,6 +251,34 @@ static bool is_nnunet(const char *dir)
     return yes;
 }
 
+/* No case was found: says what is there and how files are called. */
+static bool no_cases(const struct scan *s)
+{
+    char *images = pv_path_join(s->ds->dir, "imagesTr"), **names = NULL, *other = NULL;
+    size_t n = 0;
+    bool there = pv_is_dir(images);
+    if (there)
+        pv_list_dir(images, &names, &n);        /* scan_folder() has read it */
+    for (size_t i = 0; i < n; i++) {
+        if (!other && names[i][0] != '.' && pv_format_of(names[i]))
+            other = pv_strdup(names[i]);
+        free(names[i]);
+    }
+    free(names);
+    if (!there)
+        pv_fail(PV_FAULT_INPUT, "there is no folder %s: the images belong there, called CASE_0000%s", images,
+                s->ending);
+    else if (other)
+        pv_fail(PV_FAULT_INPUT, "%s says file_ending \"%s\", but %s holds %s: set file_ending to \"%s\"",
+                s->json_path, s->ending, images, other, other + pv_stem_length(other));
+    else
+        pv_fail(PV_FAULT_INPUT, "%s holds no images: they are called CASE_0000%s (and _0001, ... for more channels), "
+                "their labels labelsTr/CASE%s", images, s->ending, s->ending);
+    pv_free(other);
+    pv_free(images);
+    return false;
+}
+
 static bool scan_files(struct scan *s)
 {
     const pv_json *cases = pv_json_get(s->j, "dataset"), *training = pv_json_get(s->j, "training");
@@ -260,6 +289,8 @@ static bool scan_files(struct scan *s)
         return scan_decathlon(s, training, PV_TRAIN) && scan_decathlon(s, pv_json_get(s->j, "test"), PV_TEST);
     if (!s->ending)
         return bad_json(s, "it needs file_ending, for example \".nii.gz\"");
+    if (s->ending[0] != '.')
+        s->ending = s->dotted = pv_asprintf(".%s", s->ending);
     char *probe = pv_asprintf("x%s", s->ending);
     bool known = pv_format_of(probe) != NULL;
     pv_free(probe);
@@ -272,7 +303,7 @@ static bool scan_files(struct scan *s)
     double said = pv_json_num(s->j, "numTraining", NAN);
     if (said != s->f->n - before && isfinite(said))
         pv_warn("%s says numTraining %g, but imagesTr holds %d cases", s->json_path, said, s->f->n - before);
-    return scan_folder(s, "imagesTs", "labelsTs", PV_TEST);
+    return scan_folder(s, "imagesTs", "labelsTs", PV_TEST) && (s->f->n > 0 || no_cases(s));
 }
 
 static bool scan(pv_dataset *ds, const struct pv_dataset_params *p, struct found *f)
@@ -300,6 +331,7 @@ static bool scan(pv_dataset *ds, const struct pv_dataset_params *p, struct found
     ok = ok && scan_files(&s);
 done:
     pv_json_free(j);
+    pv_free(s.dotted);
     pv_free(s.json_path);
     return ok;
 }

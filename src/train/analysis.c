@@ -285,8 +285,7 @@ bool pv_analyse(struct pv_model *m, const pv_dataset *ds, const char *out, const
     if (ok) {
         char *path = pv_path_join(out, "analysis.json");
         *result = results(&a);
-        ok = (pv_mkdirs(out) || pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", out, pv_os_error())) &&
-             pv_json_write(path, *result) && (!o->features || write_features(&a, out));
+        ok = pv_make_folder(out, "--out") && pv_json_write(path, *result) && (!o->features || write_features(&a, out));
         pv_free(path);
     }
     for (int k = 0; k < 2; k++) {

@@ -101,8 +101,10 @@ static bool plan_patch(pv_json *config, const pv_dataset *ds)
             pv_config_patch(config, "eval.stride", stride);
         pv_config_set_shape(config, "train.patch", patch);
         pv_config_set_shape(config, "eval.stride", stride);
-        pv_info("patch %dx%dx%d, stride %dx%dx%d, by the size of the volumes", patch[0], patch[1], patch[2],
-                stride[0], stride[1], stride[2]);
+        if (pv_json_flag(by, "patch", false))
+            pv_info("patch %dx%dx%d, by the size of the volumes", patch[0], patch[1], patch[2]);
+        if (pv_json_flag(by, "stride", false))
+            pv_info("stride %dx%dx%d, half the patch", stride[0], stride[1], stride[2]);
     }
     return ok;
 }
@@ -184,11 +186,12 @@ static void show_reading(void *user, int done, int total)
     }
 }
 
-/* A patch that no volume can hold is a mistake of the options, not of the data. */
+/* A patch that no volume can hold by far is a mistake of the options, not of the data. */
 static bool patch_fits(const pv_dataset *ds, const int *index, int n, const struct pv_prep *prep,
                        const struct pv_load *load, const int patch[3])
 {
     int most[3] = {0};
+    bool half = false;
     for (int i = 0; i < n; i++) {
         struct pv_volume v = {0};
         int s[3];
@@ -197,12 +200,17 @@ static bool patch_fits(const pv_dataset *ds, const int *index, int n, const stru
         pv_prep_size(prep, v.size, v.spacing, s);
         for (int a = 0; a < 3; a++)
             most[a] = pv_max(most[a], s[a]);
-        bool holds = s[0] >= patch[0] / 2 && s[1] >= patch[1] / 2 && s[2] >= patch[2] / 2;
+        half = half || (s[0] >= patch[0] / 2 && s[1] >= patch[1] / 2 && s[2] >= patch[2] / 2);
         pv_volume_free(&v);
-        if (holds)
+        if (s[0] >= patch[0] && s[1] >= patch[1] && s[2] >= patch[2])
             return true;
     }
-    return pv_fail(PV_FAULT_USAGE, "the patch %dx%dx%d is more than twice as large as every training volume (at most "
+    if (half)
+        pv_warn("no labelled volume holds a patch of %dx%dx%d (at most %dx%dx%d after preparation): every patch is "
+                "padded with zeros, a smaller --patch computes less", patch[0], patch[1], patch[2], most[0], most[1],
+                most[2]);
+    return half ||
+           pv_fail(PV_FAULT_USAGE, "the patch %dx%dx%d is more than twice as large as every training volume (at most "
                    "%dx%dx%d after preparation); choose a smaller --patch", patch[0], patch[1], patch[2], most[0],
                    most[1], most[2]);
 }

@@ -82,16 +82,11 @@ static bool write_files(const struct pv_score *s, const struct pv_table *t, cons
     return ok;
 }
 
-static bool make_folder(const char *path)
-{
-    return pv_mkdirs(path) || pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", path, pv_os_error());
-}
-
 bool pv_score_split(const struct pv_score *s, struct pv_table *table)
 {
     struct keep k = {.s = s, .ok = true};
     pv_table_init(table, s->params, (const char *const *)s->ds->class_names + 1);
-    bool ok = make_folder(s->out) && (!s->predictions || make_folder(s->predictions));
+    bool ok = pv_make_folder(s->out, "--out") && (!s->predictions || pv_make_folder(s->predictions, "--out"));
     ok = ok && pv_infer_split(s->models, s->num, s->ds, s->split, s->infer, s->params, table, keep_case, &k) && k.ok;
     if (ok && table->num_cases == 0)
         ok = pv_fail(PV_FAULT_INPUT, "%s: no %s case has a label to compare with", s->ds->dir,

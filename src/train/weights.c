@@ -134,7 +134,7 @@ bool pv_weights_to_run(pv_dev *dev, pv_json *config, const char *path, const cha
               pv_fail(PV_FAULT_USAGE, "%s already holds a run; replace it with --overwrite, or name another --out",
                       out);
     ok = ok && (r = pv_run_new(dev, config, true)) != NULL && pv_weights_read(r, path);
-    ok = ok && (pv_mkdirs(out) || pv_fail(PV_FAULT_INPUT, "%s cannot be made: %s", out, pv_os_error()));
+    ok = ok && pv_make_folder(out, "--out");
     for (size_t i = 0; ok && i < PV_COUNT(files); i++)
         if (pv_file_exists(name[i]))
             pv_remove(name[i]);

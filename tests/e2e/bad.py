@@ -37,6 +37,8 @@ def setup():
 def options():
     t = train('data', 'none')
     refuses(USAGE, "no command 'trian'", 'did you mean train?', args=['trian'])
+    refuses(USAGE, "no command 'trian'", 'did you mean train?', args=['help', 'trian'])
+    assert run('help', 'train') == run('train', '--help') != run('help')
     refuses(USAGE, "no option '--iter'", '--iters', args=t + ['--iter', 5])
     refuses(USAGE, '--iters', 'whole number', "'five'", args=t + ['--iters', 'five'])
     refuses(USAGE, '--iters needs a value', args=t + ['--iters'])
@@ -343,15 +345,25 @@ def sizes_that_were_given():
     auto = ['train', '--data', 'data', '--labeled', 2, '--iters', 1, '--quiet', '--overwrite', '--out', 'auto', '--set',
             'net.filters=2']
 
+    def said():
+        with open('auto/log.txt') as f:
+            return f.read()
+
     def used(*more):
         run(*auto, *more)
         with open('auto/config.json') as f:
             c = json.load(f)
         assert 'by_data' not in c
         return c['train']['patch'], c['eval']['stride']
-    assert used() == ([32, 32, 16], [16, 16, 8])
+    # nothing is said to come from the data that did not
+    both = 'patch 32x32x16, by the size of the volumes', 'stride 16x16x8, half the patch'
+    assert used() == ([32, 32, 16], [16, 16, 8]) and both[0] in said() and both[1] in said()
     assert used('--patch', '16x32x16') == ([16, 32, 16], [8, 16, 8])
+    assert 'by the size' not in said() and 'stride 8x16x8, half the patch' in said()
     assert used('--set', 'eval.stride=[8,8,8]') == ([32, 32, 16], [8, 8, 8])
+    assert both[0] in said() and 'half the patch' not in said() and 'padded' not in said()
+    used('--patch', '48x32x16')
+    assert 'warning: no labelled volume holds a patch of 48x32x16 (at most 40x40x24' in said(), said()
 
 
 def predictions_that_are_missing():

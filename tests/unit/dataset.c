@@ -304,6 +304,22 @@ static void h5_folders(void **state)
 
 /* ---- labelled cases ---- */
 
+/* Without its dot the ending is the same. */
+static void ending_without_a_dot(void **state)
+{
+    put_nnunet("dot");
+    put_text("dot", "dataset.json", "{\"channel_names\": {\"0\": \"MRI\"}, \"labels\": {\"background\": 0, \"a\": 1}, "
+             "\"file_ending\": \"nii.gz\"}");
+    char *dir = dir_of("dot", "");
+    pv_dataset *ds = pv_dataset_open(dir, NULL);
+    assert_non_null(ds);
+    assert_int_equal(ds->num_split[PV_TRAIN], 4);
+    assert_string_equal(ds->cases[0].id, "c1");
+    assert_true(ds->cases[0].has_label);
+    pv_dataset_free(&ds);
+    pv_free(dir);
+}
+
 static void labelled_cases(void **state)
 {
     int l[8], u[8], m[8], nl, nu, nm;
@@ -355,7 +371,15 @@ static void folders_that_are_none(void **state)
     put("nojson", "imagesTr/a_0000.nii", PV_IMAGE, 0, 2);
     assert_fails("nojson", NULL, PV_FAULT_INPUT, "no dataset.json");
     put_text("noimg", "dataset.json", JSON);
-    assert_fails("noimg", NULL, PV_FAULT_INPUT, "holds no images");
+    assert_fails("noimg", NULL, PV_FAULT_INPUT, "there is no folder");
+    assert_fails("noimg", NULL, PV_FAULT_INPUT, "noimg/imagesTr: the images belong there, called CASE_0000.nii.gz");
+    char *images = dir_of("noimg", "imagesTr");
+    assert_true(pv_mkdirs(images));
+    pv_free(images);
+    assert_fails("noimg", NULL, PV_FAULT_INPUT, "noimg/imagesTr holds no images: they are called CASE_0000.nii.gz");
+    assert_fails("noimg", NULL, PV_FAULT_INPUT, "labelsTr/CASE.nii.gz");
+    put("noimg", "imagesTr/a_0000.nii", PV_IMAGE, 0, 2);
+    assert_fails("noimg", NULL, PV_FAULT_INPUT, "imagesTr holds a_0000.nii: set file_ending to \".nii\"");
     put("noimg", "imagesTr/a.nii.gz", PV_IMAGE, 0, 2);
     assert_fails("noimg", NULL, PV_FAULT_INPUT, "must be named CASE_0000.nii.gz");
 }
@@ -467,6 +491,7 @@ int main(void)
         cmocka_unit_test(folds),
         cmocka_unit_test(several_channels_and_explicit_paths),
         cmocka_unit_test(h5_folders),
+        cmocka_unit_test(ending_without_a_dot),
         cmocka_unit_test(labelled_cases),
         cmocka_unit_test(folders_that_are_none),
         cmocka_unit_test(json_that_is_wrong),
