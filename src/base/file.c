@@ -136,6 +136,16 @@ pv_outfile *pv_outfile_open(const char *path, uint64_t bytes)
     return NULL;
 }
 
+bool pv_outfile_possible(const char *path)
+{
+    if (pv_is_dir(path))
+        return pv_fail(PV_FAULT_INPUT, "cannot write %s: it is a folder", path);
+    pv_outfile *o = pv_outfile_open(path, 0);
+    bool ok = o != NULL;
+    pv_outfile_cancel(&o);
+    return ok;
+}
+
 bool pv_outfile_write(pv_outfile *o, const void *data, size_t n)
 {
     const char *p = data;

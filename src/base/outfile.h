@@ -14,6 +14,8 @@ typedef struct pv_outfile pv_outfile;
 /* `bytes`: expected size for the message when the disk is full, 0 if unknown. NULL with
  * PV_FAULT_INPUT. */
 pv_outfile *pv_outfile_open(const char *path, uint64_t bytes);
+/* Before long work: whether `path` can be written, as far as that shows. False with PV_FAULT_INPUT. Leaves nothing. */
+bool pv_outfile_possible(const char *path);
 /* The first failure raises PV_FAULT_INPUT with file, reason and remedy; later calls fail
  * silently. */
 bool pv_outfile_write(pv_outfile *o, const void *data, size_t n);

@@ -27,6 +27,22 @@ struct args {
 
 /* ---- options shared by both ways ---- */
 
+static bool find_metrics(const struct args *a, unsigned *wanted)
+{
+    struct pv_strs names = {0};
+    bool ok = true;
+    *wanted = 0;
+    pv_strs_split(&names, a->metrics, ", ");
+    for (size_t i = 0; ok && i < names.n; i++) {
+        int id = pv_metric_find(names.v[i]);
+        ok = id >= 0;
+        if (ok)
+            *wanted |= 1u << id;
+    }
+    pv_strs_free(&names);
+    return ok;
+}
+
 static bool set_params(const struct args *a, struct pv_eval_params *ep)
 {
     if (a->units) {
@@ -43,24 +59,9 @@ static bool set_params(const struct args *a, struct pv_eval_params *ep)
             return pv_fail(PV_FAULT_USAGE, "--empty is medpy, strict or nan, not '%s'", a->empty);
         ep->empty = (enum pv_empty)k;
     }
-    if (a->metrics) {
-        struct pv_strs names = {0};
-        pv_strs_split(&names, a->metrics, ", ");
-        ep->wanted = 0;
-        bool ok = true;
-        for (size_t i = 0; ok && i < names.n; i++) {
-            int id = pv_metric_find(names.v[i]);
-            ok = id >= 0;
-            if (ok)
-                ep->wanted |= 1u << id;
-        }
-        pv_strs_free(&names);
-        if (!ok)
-            return false;
-    }
     if (a->largest >= 0)
         ep->largest = (int)a->largest;
-    return true;
+    return !a->metrics || find_metrics(a, &ep->wanted);
 }
 
 static bool show_results(const struct args *a, const struct pv_table *t, const char *csv, const char *json)
@@ -289,20 +290,55 @@ static bool analyse(const struct args *a)
 
 /* ---- what was evaluated already ---- */
 
+/* A run against itself: the same folder, its file, or a copy of it. */
+static bool differ(const struct pv_scores *s, const char *const *names, int n)
+{
+    bool ok = true;
+    for (int i = 1; ok && i < n; i++) {
+        char *text = pv_json_text(s[i].eval, false);
+        for (int k = 0; ok && k < i; k++) {
+            char *other = pv_json_text(s[k].eval, false);
+            ok = !pv_streq(text, other) ||
+                 pv_fail(PV_FAULT_USAGE, "%s and %s are the same evaluation: name different runs", names[k], names[i]);
+            pv_free(other);
+        }
+        pv_free(text);
+    }
+    return ok;
+}
+
+/* Of --metrics, those that the evaluation of a run has. */
+static bool any_metric(const struct args *a, const struct pv_scores *s, const char *name)
+{
+    struct pv_scores all = {.eval = s->eval};
+    struct pv_str has = {0};
+    if (s->num_metrics)
+        return true;
+    pv_scores_metrics(&all);
+    for (int k = 0; k < all.num_metrics; k++)
+        pv_str_addf(&has, "%s%s", k ? ", " : "", pv_metrics[all.metric[k]].name);
+    pv_fail(PV_FAULT_USAGE, "the evaluation of %s has nothing of --metrics %s to compare; it has %s", name,
+            a->metrics ? a->metrics : "", has.len ? has.text : "none");
+    pv_str_free(&has);
+    return false;
+}
+
 static bool compare(const struct args *a)
 {
     int n = (int)a->compared.n, read = 0;
     struct pv_scores *s = pv_array(struct pv_scores, n);
     const char *const *names = (const char *const *)a->compared.v;
-    bool ok = !a->split || find_split(a->split) >= 0;
+    unsigned wanted = 0;
+    bool ok = (!a->split || find_split(a->split) >= 0) && (!a->metrics || find_metrics(a, &wanted));
     for (int i = 0; ok && i < n; i++) {
         char *path = pv_scores_find(names[i], a->split, &s[i].split);
-        ok = path || pv_fail(PV_FAULT_INPUT, "%s holds no evaluation%s%s: run protovox evaluate --run first", names[i],
-                             a->split ? " of split " : "", a->split ? a->split : "");
-        ok = ok && pv_scores_read(&s[i], path);
+        s[i].wanted = wanted;
+        ok = path ? pv_scores_read(&s[i], path) : pv_scores_none(names[i], a->split);
         read += ok;
+        ok = ok && any_metric(a, &s[i], names[i]);
         pv_free(path);
     }
+    ok = ok && differ(s, names, n);
     if (ok && a->json) {
         pv_json *j = pv_scores_json(s, names, n);
         char *text = pv_json_text(j, true);

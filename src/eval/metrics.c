@@ -107,8 +107,12 @@ int pv_metric_find(const char *name)
             return i;
     }
     const char *near = pv_nearest(name, names, PV_NUM_METRICS);
-    pv_fail(PV_FAULT_USAGE, "no metric '%s'%s%s%s", name, near ? ": did you mean '" : "", near ? near : "",
-            near ? "'?" : "");
+    struct pv_str known = {0};
+    for (int i = 0; i < PV_NUM_METRICS; i++)
+        pv_str_addf(&known, "%s%s", i ? ", " : "", names[i]);
+    pv_fail(PV_FAULT_USAGE, "no metric '%s'%s%s%s; known are %s", name, near ? ": did you mean '" : "",
+            near ? near : "", near ? "'?" : "", known.text);
+    pv_str_free(&known);
     return -1;
 }
 

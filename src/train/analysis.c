@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/outfile.h"
 #include "base/rng.h"
 #include "base/safetensors.h"
 #include "eval/pseudo.h"
@@ -272,7 +273,8 @@ bool pv_analyse(struct pv_model *m, const pv_dataset *ds, const char *out, const
 {
     struct analysis a = {.m = m, .ds = ds, .o = o, .classes = m->run->net.classes};
     *result = NULL;
-    bool ok = find_cases(&a) && count_channels(&a);
+    char *path = pv_path_join(out, "analysis.json");
+    bool ok = pv_make_folder(out, "--out") && pv_outfile_possible(path) && find_cases(&a) && count_channels(&a);
     for (int k = 0; k < 2 && ok; k++) {
         struct group *g = &a.group[k];
         g->proto = pv_array(float, (int64_t)g->n * a.classes * a.channels);
@@ -283,11 +285,10 @@ bool pv_analyse(struct pv_model *m, const pv_dataset *ds, const char *out, const
             ok = one_case(&a, g, i);
     }
     if (ok) {
-        char *path = pv_path_join(out, "analysis.json");
         *result = results(&a);
-        ok = pv_make_folder(out, "--out") && pv_json_write(path, *result) && (!o->features || write_features(&a, out));
-        pv_free(path);
+        ok = pv_json_write(path, *result) && (!o->features || write_features(&a, out));
     }
+    pv_free(path);
     for (int k = 0; k < 2; k++) {
         pv_free(a.group[k].index);
         pv_free(a.group[k].proto);

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "base/outfile.h"
 #include "data/file.h"
 #include "platform/platform.h"
 #include "report/pictures.h"
@@ -82,11 +83,25 @@ static bool write_files(const struct pv_score *s, const struct pv_table *t, cons
     return ok;
 }
 
+/* Whether what write_files() writes can be written: predicting takes its time. */
+static bool files_possible(const struct pv_score *s)
+{
+    static const char *const kind[] = {"%s/evaluation_%s.csv", "%s/evaluation_%s.json", "%s/pictures_%s.safetensors"};
+    bool ok = true;
+    for (size_t i = 0; ok && i < (s->report ? 3 : 2); i++) {
+        char *path = pv_asprintf(kind[i], s->out, pv_split_name(s->split));
+        ok = pv_outfile_possible(path);
+        pv_free(path);
+    }
+    return ok;
+}
+
 bool pv_score_split(const struct pv_score *s, struct pv_table *table)
 {
     struct keep k = {.s = s, .ok = true};
     pv_table_init(table, s->params, (const char *const *)s->ds->class_names + 1);
-    bool ok = pv_make_folder(s->out, "--out") && (!s->predictions || pv_make_folder(s->predictions, "--out"));
+    bool ok = pv_make_folder(s->out, "--out") && (!s->predictions || pv_make_folder(s->predictions, "--out")) &&
+              files_possible(s);
     ok = ok && pv_infer_split(s->models, s->num, s->ds, s->split, s->infer, s->params, table, keep_case, &k) && k.ok;
     if (ok && table->num_cases == 0)
         ok = pv_fail(PV_FAULT_INPUT, "%s: no %s case has a label to compare with", s->ds->dir,

@@ -3,18 +3,22 @@
 #include "train/scores.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "platform/platform.h"
 
 /* Ratios and volumes are neither better for being larger nor for being smaller: they stay in the CSV. */
-static void choose_metrics(struct pv_scores *s)
+void pv_scores_metrics(struct pv_scores *s)
 {
+    s->num_metrics = 0;
     const pv_json *mean = pv_json_get(s->eval, "foreground_mean");
     bool mm = pv_streq(pv_json_str(pv_json_get(s->eval, "settings"), "units", "voxel"), "mm");
     for (int i = 0; i < PV_NUM_METRICS; i++) {
         const struct pv_metric *m = &pv_metrics[i];
         bool share = m->kind == PV_KIND_SHARE;
         if (!pv_json_get(mean, m->key) || (!share && m->kind != PV_KIND_DISTANCE))
+            continue;
+        if (s->wanted && !(s->wanted >> i & 1))
             continue;
         s->shown[s->num_metrics] = (struct pv_report_metric){m->title, share ? "%" : mm ? "mm" : "voxel", share, 2};
         s->metric[s->num_metrics++] = (enum pv_metric_id)i;
@@ -36,9 +40,10 @@ static double case_value(const pv_json *classes, const char *key, bool percent)
     return n ? sum / n * (percent ? 100 : 1) : NAN;
 }
 
+static const char *const splits[] = {"test", "val", "train"};
+
 char *pv_scores_find(const char *where, const char *split, const char **found)
 {
-    static const char *const splits[] = {"test", "val", "train"};
     *found = NULL;
     for (size_t i = 0; i < PV_COUNT(splits); i++) {
         if (split && !pv_streq(split, splits[i]))
@@ -60,10 +65,56 @@ char *pv_scores_find(const char *where, const char *split, const char **found)
     return path;
 }
 
+/* Folders in `where` with an evaluation: "runs/seed-1, runs/seed-2". pv_free it. */
+static char *evaluated_inside(const char *where, const char *split)
+{
+    enum { MOST = 6 };
+    char **names;
+    size_t n, found = 0;
+    struct pv_str s = {0};
+    if (!pv_is_dir(where) || !pv_list_dir(where, &names, &n))
+        return NULL;
+    for (size_t i = 0; i < n; i++) {
+        const char *any;
+        char *folder = pv_path_join(where, names[i]), *path = NULL;
+        if (pv_is_dir(folder) && (path = pv_scores_find(folder, split, &any)) != NULL && ++found <= MOST)
+            pv_str_addf(&s, "%s%s", found > 1 ? ", " : "", folder);
+        pv_free(path);
+        pv_free(folder);
+        free(names[i]);
+    }
+    free(names);
+    if (found > MOST)
+        pv_str_addf(&s, " and %zu more", found - MOST);
+    return s.text;
+}
+
+bool pv_scores_none(const char *where, const char *split)
+{
+    struct pv_str other = {0};
+    char *inside = evaluated_inside(where, split);
+    for (size_t i = 0; split && i < PV_COUNT(splits); i++) {
+        const char *any;
+        char *path = pv_scores_find(where, splits[i], &any);
+        if (path)
+            pv_str_addf(&other, "%s%s", other.len ? ", " : "", splits[i]);
+        pv_free(path);
+    }
+    if (inside)
+        pv_fail(PV_FAULT_INPUT, "%s holds no evaluation%s%s itself: name evaluated runs in it, %s", where,
+                split ? " of split " : "", split ? split : "", inside);
+    else
+        pv_fail(PV_FAULT_INPUT, "%s holds no evaluation%s%s%s%s: run protovox evaluate --run first", where,
+                split ? " of split " : "", split ? split : "", other.len ? ", but one of " : "",
+                other.len ? other.text : "");
+    pv_str_free(&other);
+    pv_free(inside);
+    return false;
+}
+
 bool pv_scores_read(struct pv_scores *s, const char *path)
 {
-    const char *split = s->split;
-    *s = (struct pv_scores){.split = split, .eval = pv_json_read(path)};
+    *s = (struct pv_scores){.split = s->split, .wanted = s->wanted, .eval = pv_json_read(path)};
     const pv_json *cases = pv_json_get(s->eval, "metric_per_case");
     bool ok = s->eval != NULL;
     if (ok && (!pv_json_is_array(cases) || !pv_json_is_object(pv_json_get(s->eval, "foreground_mean"))))
@@ -72,7 +123,7 @@ bool pv_scores_read(struct pv_scores *s, const char *path)
         pv_scores_free(s);
         return false;
     }
-    choose_metrics(s);
+    pv_scores_metrics(s);
     s->num_cases = pv_json_count(cases);
     s->ids = pv_array(const char *, s->num_cases + 1);
     s->values = pv_array(double, s->num_cases * (size_t)s->num_metrics + 1);

@@ -11,6 +11,7 @@
 struct pv_scores {
     pv_json *eval;                      /* evaluation_SPLIT.json */
     const char *split;                  /* "test"; NULL if it was no split; a constant */
+    unsigned wanted;                    /* metrics to look at, 1 << pv_metric_id; 0: all that are there */
     int num_metrics;                    /* shares and distances; not ratios and volumes */
     enum pv_metric_id metric[PV_NUM_METRICS];
     struct pv_report_metric shown[PV_NUM_METRICS];
@@ -22,8 +23,11 @@ struct pv_scores {
 /* Path of evaluation_SPLIT.json in a folder (split NULL: test, val, train, the first there is), or of evaluation.json
  * (split NULL only), or `where` itself if it is a file. NULL if there is none: no fault. pv_free it. */
 char *pv_scores_find(const char *where, const char *split, const char **found);
-bool pv_scores_read(struct pv_scores *s, const char *path);     /* keeps s->split; on a fault s needs no free */
+/* Where pv_scores_find() found none: PV_FAULT_INPUT that says what there is instead. Always false. */
+bool pv_scores_none(const char *where, const char *split);
+bool pv_scores_read(struct pv_scores *s, const char *path);     /* keeps split and wanted; no free after a fault */
 void pv_scores_free(struct pv_scores *s);
+void pv_scores_metrics(struct pv_scores *s);    /* num_metrics, metric and shown, from eval and wanted alone */
 /* Mean and standard deviation (ddof 0, as the papers' code; NaN for a single one) over the n cases that have a value of
  * metric k. */
 struct pv_scores_mean { double mean, sd; size_t n; };

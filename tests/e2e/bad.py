@@ -102,6 +102,20 @@ def places():
             args=['predict', '--run', 'whole', '--input', 'nowhere.nii.gz', '--out', 'o'])
     refuses(INPUT, 'data/dataset.json', 'unknown kind of file', '.nii.gz',
             args=['predict', '--run', 'whole', '--input', 'data/dataset.json', '--out', 'o'])
+    # before a single case is read
+    for out, args in (('evaluation_test.csv', []), ('evaluation_test.json', []), ('analysis.json', ['--analysis'])):
+        os.makedirs('taken/' + out)
+        os.environ['PV_DEBUG'] = 'data'
+        text = refuses(INPUT, f'cannot write taken/{out}: it is a folder',
+                       args=['evaluate', '--run', 'whole', '--data', 'data', '--out', 'taken', *args])
+        del os.environ['PV_DEBUG']
+        assert 'phantom_00' not in text and os.listdir('taken') == [out], text
+        os.rmdir('taken/' + out)
+    if os.geteuid() != 0:       # nothing is forbidden to root
+        os.chmod('taken', 0o555)
+        refuses(INPUT, 'cannot write taken/evaluation_test.csv: Permission denied',
+                args=['evaluate', '--run', 'whole', '--data', 'data', '--out', 'taken'])
+        os.chmod('taken', 0o755)
     refuses(INPUT, 'no val cases', args=['evaluate', '--run', 'whole', '--data', 'data', '--split', 'val'])
     refuses(INPUT, 'folders of label files', args=['evaluate', '--pred', 'nowhere', '--ref', 'data/labelsTs'])
     refuses(INPUT, 'has no reference', 'phantom_004',

@@ -165,6 +165,24 @@ def bad_input():
     refuses(3, 'no run to resume', args=['train', '--data', 'data', '--out', 'x', '--seeds', '1,2', '--resume'])
     refuses(3, 'data holds no evaluation', args=['evaluate', '--compare', 'runs/seed-1', 'data'])
     refuses(3, 'no evaluation of split val', args=['evaluate', '--compare', 'runs/seed-1', '--split', 'val'])
+    # what there is instead
+    refuses(3, 'no evaluation of split val, but one of test',
+            args=['evaluate', '--compare', 'runs/seed-1', '--split', 'val'])
+    refuses(3, 'runs holds no evaluation itself', 'runs/seed-1, runs/seed-2',
+            args=['evaluate', '--compare', 'runs/seed-1', 'runs'])
+    refuses(2, "no metric 'bogus'", 'known are dice, jaccard, hd95',
+            args=['evaluate', '--compare', 'runs/seed-1', 'runs/seed-2', '--metrics', 'bogus'])
+    refuses(2, 'nothing of --metrics nsd', 'it has dice, jaccard, hd95, asd',
+            args=['evaluate', '--compare', 'runs/seed-1', 'runs/seed-2', '--metrics', 'nsd'])
+    told = json.loads(run('evaluate', '--compare', 'runs/seed-1', 'runs/seed-2', '--metrics', 'asd,dice', '--json'))
+    assert [p['metric'] for p in told['pairs']] == ['Dice', 'ASD'], told
+    # a run against itself, under whatever name
+    shutil.copytree('runs/seed-1', 'twin')
+    for other in ('runs/seed-1', './runs/seed-1/', 'runs/seed-1/evaluation_test.json', 'twin'):
+        refuses(2, f'runs/seed-1 and {other} are the same evaluation',
+                args=['evaluate', '--compare', 'runs/seed-1', other])
+    refuses(2, 'runs/seed-2 and twin/../runs/seed-2 are the same evaluation',
+            args=['evaluate', '--compare', 'runs/seed-1', 'runs/seed-2', 'twin/../runs/seed-2'])
     refuses(2, 'leave --run', args=['evaluate', '--compare', 'runs/seed-1', '--run', 'runs/seed-1'])
 
 
