@@ -159,13 +159,20 @@ static bool pop_ended(pv_trainer *t)
     return ok;
 }
 
+/* Takes what has ended; where the host is far enough ahead, waits. */
+static bool catch_up(pv_trainer *t)
+{
+    bool ok = true;
+    int most = pv_pace_ahead(&t->pace, t->run->parts, MAX_LATE);
+    while (ok && t->num_late && (t->num_late >= most || late_ready(&t->late[0])))
+        ok = pop_ended(t);
+    return ok;
+}
+
 static bool push_late(pv_trainer *t)
 {
     struct pv_run *r = t->run;
-    bool ok = true;
-    int most = pv_pace_ahead(&t->pace, r->parts, MAX_LATE);
-    while (ok && t->num_late && (t->num_late >= most || late_ready(&t->late[0])))
-        ok = pop_ended(t);
+    bool ok = catch_up(t);
     struct late *l = &t->late[t->num_late++];
     *l = (struct late){.iter = r->iter + 1, .part = r->part, .parts = r->parts, .lr = pv_run_lr(r), .n = r->num_logs};
     memcpy(l->logs, r->logs, sizeof r->logs[0] * (size_t)r->num_logs);
@@ -699,6 +706,14 @@ static void say_time(pv_trainer *t)
             t->a.shorter ? t->a.shorter : t->first ? "--stop-after ends earlier" : "fewer with --iters");
 }
 
+/* Between two steps. At the start of a session nothing is lost without a checkpoint. */
+static enum pv_train_state stop_here(pv_trainer *t)
+{
+    bool ok = t->done == t->first || t->done == t->last_saved || save(t, "latest.safetensors");
+    ok = ok && (t->done == t->first || write_pages(t, true));
+    return ok ? PV_TRAIN_STOPPED : failed(t);
+}
+
 static enum pv_train_state one_batch(pv_trainer *t)
 {
     struct pv_run *r = t->run;
@@ -725,8 +740,10 @@ enum pv_train_state pv_trainer_step(pv_trainer *t)
         return finish(t);
     if (t->a.stop_after > 0 && t->done >= t->a.stop_after)
         return PV_TRAIN_DONE;   /* of a run that was resumed */
-    if (t->done == t->first && pv_stop_requested())
-        return PV_TRAIN_STOPPED;        /* nothing is lost, and the first step may take long */
+    if (!catch_up(t))           /* waits before a step: a signal that comes meanwhile is obeyed without it */
+        return failed(t);
+    if (pv_stop_requested())
+        return stop_here(t);
     enum pv_train_state round = active_round(t);
     if (round != PV_TRAIN_MORE)
         return round == PV_TRAIN_FAILED ? failed(t) : round;
