@@ -553,7 +553,7 @@ uint64_t pv_disk_free(const char *path)
 
 struct pv_filelock { int fd; };
 
-pv_filelock *pv_filelock_take(const char *path, bool *busy)
+static pv_filelock *take_lock(const char *path, bool *busy, int tries)
 {
     *busy = false;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
@@ -565,7 +565,7 @@ pv_filelock *pv_filelock_take(const char *path, bool *busy)
         l->fd = fd;
         if (fstat(fd, &held) == 0 && (stat(path, &named) != 0 || held.st_ino != named.st_ino)) {
             pv_filelock_drop(&l);       /* whoever held it has removed it */
-            return pv_filelock_take(path, busy);
+            return tries > 1 ? take_lock(path, busy, tries - 1) : NULL;
         }
         return l;
     }
@@ -576,6 +576,8 @@ pv_filelock *pv_filelock_take(const char *path, bool *busy)
     errno = e;
     return NULL;
 }
+
+pv_filelock *pv_filelock_take(const char *path, bool *busy) { return take_lock(path, busy, 4); }
 
 void pv_filelock_drop(pv_filelock **l)
 {

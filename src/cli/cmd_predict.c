@@ -78,8 +78,8 @@ static bool named_before(const struct pv_strs *files, size_t i, int channels)
     return false;
 }
 
-/* Inputs from different folders may have one name. */
-static bool names_differ(const struct pv_strs *files, int channels)
+/* Inputs from different folders may have one name; a case CASE_prob that of CASE's probabilities. */
+static bool names_differ(const struct pv_strs *files, int channels, bool probabilities)
 {
     struct pv_strs seen = {0};
     bool ok = true;
@@ -93,6 +93,13 @@ static bool names_differ(const struct pv_strs *files, int channels)
             ok = pv_fail(PV_FAULT_USAGE, "two inputs are named %s and would be written to one file: predict them "
                          "into different folders", name);
         pv_strs_add(&seen, name);
+        pv_free(name);
+    }
+    for (size_t i = 0; ok && probabilities && i < seen.n; i++) {
+        char *name = pv_asprintf("%s_prob", seen.v[i]);
+        if (pv_strs_find(&seen, name) >= 0)
+            ok = pv_fail(PV_FAULT_USAGE, "the probabilities of %s and the labels of %s would be written to one file: "
+                         "predict them into different folders", seen.v[i], name);
         pv_free(name);
     }
     pv_strs_free(&seen);
@@ -197,7 +204,7 @@ static bool each(const struct args *a, struct pv_model *const *m, int num, const
     size_t bad = 0, n = 0;
     struct job *jobs = jobs_of(files, m[0]->run->net.channels, &n);
     struct pv_predict_dir *d = NULL;
-    bool ok = names_differ(files, m[0]->run->net.channels) &&
+    bool ok = names_differ(files, m[0]->run->net.channels, a->probabilities) &&
               (d = pv_predict_dir_open(a->out, m, num, a->again, files)) != NULL;
     for (size_t i = 0; ok && i < n; i++)
         ok = look(a, m, num, d, &jobs[i]);

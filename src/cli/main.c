@@ -40,7 +40,7 @@ int main(int argc, char **argv)
     }
     const char *name = argv[1];
     bool help = pv_streq(name, "--help") || pv_streq(name, "-h") || pv_streq(name, "help");
-    if (help && argc == 2) {
+    if (help && (argc == 2 || argv[2][0] == '-')) {
         usage(stdout);
         return 0;
     }

@@ -160,17 +160,23 @@ static pv_json *weights_of(struct pv_model *const *m, int num)
     return all;
 }
 
-/* The same weights in any order. */
+static int times(const pv_json *weights, const char *hash)
+{
+    int n = 0;
+    for (const pv_json *w = pv_json_at(weights, 0); w; w = pv_json_next(w))
+        n += pv_streq(pv_json_str(w, "hash", NULL), hash);
+    return n;
+}
+
+/* The same weights, each as often, in any order. */
 static bool same_weights(const pv_json *a, const pv_json *b)
 {
-    size_t found = 0;
-    for (const pv_json *x = pv_json_at(a, 0); x; x = pv_json_next(x)) {
-        bool in = false;
-        for (const pv_json *y = pv_json_at(b, 0); y && !in; y = pv_json_next(y))
-            in = pv_streq(pv_json_str(x, "hash", ""), pv_json_str(y, "hash", NULL));
-        found += in;
+    bool same = pv_json_count(a) == pv_json_count(b);
+    for (const pv_json *x = pv_json_at(a, 0); x && same; x = pv_json_next(x)) {
+        const char *hash = pv_json_str(x, "hash", "");
+        same = hash[0] && times(a, hash) == times(b, hash);
     }
-    return found == pv_json_count(a) && pv_json_count(a) == pv_json_count(b);
+    return same;
 }
 
 /* ---- the folder ---- */

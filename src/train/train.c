@@ -15,6 +15,7 @@
 #include "train/batch.h"
 #include "train/ckpt.h"
 #include "train/config.h"
+#include "train/folder.h"
 #include "train/infer.h"
 #include "train/memory.h"
 #include "train/pace.h"
@@ -56,8 +57,7 @@ struct pv_trainer {
     struct pv_pace pace;
     bool told;                  /* how long it takes */
     int choices;                /* of kernels, in config.json */
-    pv_filelock *lock;          /* of the run folder */
-    int made;                   /* folders for it, itself and above */
+    struct pv_folder folder;
     bool diverged, pending;     /* pending: validation was interrupted and is still to be done */
 };
 
@@ -217,7 +217,10 @@ static bool save_due(const pv_trainer *t)
 static bool write_pages(pv_trainer *t, bool report)
 {
     const char *text;
-    if (!drain_late(t) || pv_fault_mine(&text) != PV_FAULT_NONE)
+    if (!drain_late(t))
+        return false;
+    const enum pv_fault fault = pv_fault_mine(&text);
+    if (fault != PV_FAULT_NONE && fault != PV_FAULT_STOPPED)
         return false;
     bool quiet = pv_fail_quiet(true);
     char *path = in_run(t, "report.html");
@@ -329,110 +332,19 @@ static enum pv_train_state active_round(pv_trainer *t)
 
 /* ---- opening ---- */
 
-static bool leftover(const char *name, bool overwrite)
-{
-    bool events = pv_starts(name, "events.out.tfevents.") && pv_ends(name, ".protovox");
-    bool rounds = pv_starts(name, "active-") && pv_ends(name, ".json");
-    return strstr(name, ".tmp-") || (overwrite && (events || rounds));
-}
-
-/* Of writers that were killed and, if it is overwritten, of the run that was there. */
-static void remove_leftovers(const char *dir, bool overwrite)
-{
-    char **names;
-    size_t n;
-    if (!pv_list_dir(dir, &names, &n))
-        return;
-    for (size_t i = 0; i < n; i++) {
-        if (leftover(names[i], overwrite)) {
-            char *path = pv_path_join(dir, names[i]);
-            pv_remove(path);
-            pv_free(path);
-        }
-        free(names[i]);
-    }
-    free(names);
-}
-
-/* A folder that cannot be locked (some network drives) is used without. */
-static bool lock_folder(pv_trainer *t)
-{
-    bool busy;
-    char *path = in_run(t, ".lock");
-    t->lock = pv_filelock_take(path, &busy);
-    pv_free(path);
-    return !busy || pv_fail(PV_FAULT_USAGE, "%s is in use: another training writes to it; wait for its end, or name "
-                            "another --out", t->a.out);
-}
-
-static bool make_folder(pv_trainer *t)
-{
-    char *path = pv_strdup(t->a.out);
-    while (!pv_is_dir(path)) {
-        char *above = pv_path_dir(path);
-        pv_free(path);
-        path = above;
-        t->made++;
-    }
-    pv_free(path);
-    return pv_make_folder(t->a.out, "--out");
-}
-
-/* Nothing stays of a run that did not begin. */
-static void unmake_folder(pv_trainer *t)
-{
-    char *path = in_run(t, ".lock");
-    if (t->lock)
-        pv_remove(path);
-    pv_filelock_drop(&t->lock);
-    pv_free(path);
-    path = pv_strdup(t->a.out);
-    for (; t->made > 0 && pv_remove(path); t->made--) {     /* empty ones only */
-        char *above = pv_path_dir(path);
-        pv_free(path);
-        path = above;
-    }
-    pv_free(path);
-}
-
+/* The run folder; of a run that goes on, its configuration. */
 static bool prepare_folder(pv_trainer *t)
 {
-    char *latest = in_run(t, "latest.safetensors"), *final = in_run(t, "final.safetensors");
+    if (!pv_folder_take(&t->folder, t->a.out, t->a.resume, t->a.overwrite))
+        return false;
     char *config = in_run(t, "config.json");
-    bool ok = true, there = pv_file_exists(latest) || pv_file_exists(final);
-    if (t->a.resume && !pv_file_exists(config))
-        ok = pv_fail(PV_FAULT_INPUT, "%s: there is no run to resume (no config.json)", t->a.out);
-    else if (!t->a.resume && there && !t->a.overwrite)
-        ok = pv_fail(PV_FAULT_USAGE, "%s already holds a run; go on with --resume, replace it with --overwrite, or "
-                     "name another --out", t->a.out);
-    else
-        ok = make_folder(t) && lock_folder(t);
-    if (ok && !t->config) {
+    bool ok = true;
+    if (!t->config) {
         t->config = pv_json_read(config);
         ok = t->config && pv_config_check(t->config, config);
     }
-    pv_free(latest);
-    pv_free(final);
     pv_free(config);
     return ok;
-}
-
-/* Once nothing can be wrong with the new run any more. */
-static void remove_old(const pv_trainer *t)
-{
-    if (t->a.overwrite && !t->a.resume) {
-        static const char *const old[] = {     /* results of the old run would pass for the new one's */
-            "latest.safetensors", "final.safetensors", "best.safetensors", "training.json", "metrics.csv",
-            "report.html", "progress.png", "evaluation_test.json", "evaluation_test.csv", "pictures_test.safetensors",
-            "evaluation_val.json", "evaluation_val.csv", "pictures_val.safetensors", "evaluation_train.json",
-            "evaluation_train.csv", "pictures_train.safetensors"};
-        for (size_t i = 0; i < PV_COUNT(old); i++) {
-            char *path = in_run(t, old[i]);
-            pv_remove(path);
-            pv_free(path);
-        }
-    }
-    remove_leftovers(t->a.out, t->a.overwrite && !t->a.resume);
 }
 
 static bool save_config(const pv_trainer *t)
@@ -557,7 +469,7 @@ pv_trainer *pv_trainer_open(const struct pv_train_args *a)
         goto error;
     if (!pv_ckpt_room(t->run, a->out, !a->resume))
         goto error;
-    remove_old(t);
+    pv_folder_clear(&t->folder, a->overwrite && !a->resume);
     if (!write_config(t) || !pv_train_log_open(t->log, a->out, t->done, a->resume, a->quiet))
         goto error;
     const pv_json *ck = pv_json_get(t->config, "checkpoint");
@@ -575,7 +487,7 @@ pv_trainer *pv_trainer_open(const struct pv_train_args *a)
     return t;
 error:
     say_what_fits(t);
-    unmake_folder(t);
+    pv_folder_undo(&t->folder);
     pv_trainer_close(&t);
     return NULL;
 }
@@ -592,7 +504,7 @@ void pv_trainer_close(pv_trainer **tp)
     pv_run_free(&t->run);
     pv_feed_close(&t->feed);
     pv_json_free(t->config);
-    pv_filelock_drop(&t->lock);
+    pv_folder_drop(&t->folder);
     pv_free(t);
     *tp = NULL;
 }

@@ -60,6 +60,6 @@ for f in REFUSED:
     print('refused:', f[2])
 code, out = with_fault(('mma_probe.cl', 'const int g = ', 'const int g = no_such_name + '))
 assert code == 2 and 'are not used: CL_BUILD_PROGRAM_FAILURE' in out, (code, out)
-for ask, why in (('', 'not a GPU of NVIDIA'), ('off', 'not a GPU of NVIDIA')):
+for ask, why in (('', 'not a GPU of NVIDIA'), ('off', 'PV_MMA=off')):
     code, out = selftest(PV_MMA=ask)
     assert code == 2 and why in out, (code, out)

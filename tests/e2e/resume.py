@@ -283,6 +283,7 @@ def validation():
             break
         assert code == (130 if k % 2 == 0 else -9), p.text()
         if code == 130:
+            assert 'stopped after iteration' in p.text(), p.text()
             pending += safetensors(out + '/latest.safetensors')[0]['pending'] == '1'
     del os.environ['PV_DEBUG']
     assert pending > 0, 'no signal came during a validation'

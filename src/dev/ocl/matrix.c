@@ -128,10 +128,10 @@ static void find(const pv_dev *dev)
 {
     const char *ask = pv_env("PV_MMA"), *why = NULL;
     const bool imitate = ask && pv_streq(ask, "imitate");
-    if (!imitate && !strstr(dev->info.vendor, "NVIDIA"))
-        why = "not a GPU of NVIDIA";
-    else if (ask && pv_streq(ask, "off"))
+    if (ask && pv_streq(ask, "off"))
         why = "PV_MMA=off";
+    else if (!imitate && !strstr(dev->info.vendor, "NVIDIA"))
+        why = "not a GPU of NVIDIA";
     else if (dev->info.cls != PV_SIMT)
         why = "they belong to class simt";
     else if (dev->info.limits.max_wg < MOST_ITEMS)
