@@ -594,7 +594,7 @@ __kernel WG1 void head_dgrad(GC(float) dy, GC(float) w, G(float) dx, struct a_he
                 UNROLL for (int t = 0; t < 4; t++)
                     acc[t] = fma((float16)(dy[k * a.dc + z + t]), wk[k], acc[t]);
             UNROLL for (int t = 0; t < 4; t++)
-                ST16(d + (z + t) * 16) = acc[t];
+                STORE_PAST(d + (z + t) * 16, acc[t]);
         }
         for (; z < a.z; z++) {
             float16 acc = a.accum ? LD16(d + z * 16) : (float16)(0.0f);

@@ -13,8 +13,8 @@ struct pv_folder {
     int made;                   /* folders above and with `path` that were not there before */
 };
 
-/* False after a fault: no run to resume, a run that neither resume nor overwrite may touch, a folder that cannot be made
- * or that another training uses. f: zeroed. */
+/* False after a fault: no run to resume, a run that neither resume nor overwrite may touch, a folder that cannot be
+ * made or that another training uses. f: zeroed. */
 bool pv_folder_take(struct pv_folder *f, const char *path, bool resume, bool overwrite);
 /* Removes what killed writers left and, to overwrite, the results of the run that was there. */
 void pv_folder_clear(const struct pv_folder *f, bool overwrite);

@@ -115,7 +115,8 @@ static char *tips(const struct pv_dev_info *dev, const pv_json *config)
         char option[64];
         snprintf(option, sizeof option, "--batch %d", n);
         const int others = (int)pv_json_num(train, "unlabeled_batch", 0);
-        if (was % n == 0 && was / n * parts <= PV_MOST_PARTS && (others == was || others == 0)) {     /* as many samples per iteration as before */
+        /* as many samples per iteration as before */
+        if (was % n == 0 && was / n * parts <= PV_MOST_PARTS && (others == was || others == 0)) {
             snprintf(option, sizeof option, "--batch %d --accumulate %d", n, was / n * parts);
             pv_json_set_num(t, "accumulate", was / n * parts);
         }
