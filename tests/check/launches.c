@@ -150,14 +150,19 @@ int main(int argc, char **argv)
                seen[i].launched, seen[i].tried);
     }
 #if PV_HAVE_VULKAN
+    /* what belongs to implementations that the device does not have */
+    static const struct { const char *impl, *file; } owned[] = {
+        {"tile", "conv_tile"}, {"gemm", "conv_gemm__"}, {"winog", "winog"}, {"coop", "conv_coop"}};
+    bool has[PV_COUNT(owned)];
     pv_dev *dev = open_device(&o);
-    const bool tiles = pv_conv_has(dev, "tile");    /* CPU classes have other convolutions */
+    for (size_t i = 0; i < PV_COUNT(owned); i++)
+        has[i] = pv_conv_has(dev, owned[i].impl);
     close_device(&dev);
     extern const struct pv_embedded pv_embedded_spv[];
     for (int i = 0; pv_embedded_spv[i].name && !o.family; i++) {
         bool launched = pv_starts(pv_embedded_spv[i].name, "bench__");  /* measures the device, computes nothing */
-        launched = launched || (!tiles && (pv_starts(pv_embedded_spv[i].name, "conv_tile") ||
-                                           pv_starts(pv_embedded_spv[i].name, "conv_gemm__")));
+        for (size_t k = 0; k < PV_COUNT(owned); k++)
+            launched = launched || (!has[k] && pv_starts(pv_embedded_spv[i].name, owned[k].file));
         for (int j = 0; j < num_seen; j++) {
             char *name = pv_asprintf("%s__%s", seen[j].file, seen[j].entry);
             launched = launched || pv_streq(name, pv_embedded_spv[i].name);
