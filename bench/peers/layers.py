@@ -26,6 +26,7 @@ import tempfile
 import time
 
 from ops import CONVS, shapes
+from result import write
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SLACK = 0.95
@@ -206,10 +207,7 @@ def main():
     o.update(compare(a, o['sides']))
     report(a, o)
     if a.out:
-        os.makedirs(os.path.dirname(a.out) or '.', exist_ok=True)
-        with open(a.out, 'w') as f:
-            json.dump(o, f, indent=1)
-            f.write('\n')
+        write(a.out, o)
 
 
 if __name__ == '__main__':

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 
+from result import write
 from step import Torch
 
 PARTS = ('saved', 'parameters', 'gradients', 'momentum', 'buffers', 'input', 'label', 'output', 'teacher')
@@ -88,10 +89,7 @@ def main():
         print(f'{"protovox, peak":>14} {side["peak_bytes"] / 2 ** 20:10.1f}   {r["ratio"]:.3f} of it, '
               f'{r["ratio_without_dropout"]:.3f} without dropout')
     if a.out:
-        os.makedirs(os.path.dirname(a.out) or '.', exist_ok=True)
-        with open(a.out, 'w') as f:
-            json.dump(result, f, indent=1)
-            f.write('\n')
+        write(a.out, result)
 
 
 if __name__ == '__main__':

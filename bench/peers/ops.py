@@ -7,11 +7,12 @@
 fp32 allows no TF32; --half keeps feature maps and weights in fp16. Times run until the device is idle. Where PyTorch is
 missing or has no such device the result says so and the exit code is 0."""
 import argparse
-import json
 import os
 import statistics
 import sys
 import time
+
+from result import write
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CONVS = ('conv', 'up', 'stem', 'head')
@@ -201,9 +202,7 @@ def main():
     if 'skipped' in o:
         print('skipped:', o['skipped'])
     if a.out:
-        with open(a.out, 'w') as f:
-            json.dump(o, f, indent=1)
-            f.write('\n')
+        write(a.out, o)
 
 
 if __name__ == '__main__':

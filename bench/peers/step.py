@@ -19,6 +19,8 @@ import sys
 import tempfile
 import time
 
+from result import write
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 OPENBLAS = '/usr/lib/x86_64-linux-gnu/openblas-pthread'
 
@@ -120,10 +122,7 @@ def main():
             line += f"  {key[:-3]} {m:8.1f} ({m / o:5.2f}) [{min(s[key]):.0f}..{max(s[key]):.0f}]"
         print(line)
     if a.out:
-        os.makedirs(os.path.dirname(a.out) or '.', exist_ok=True)
-        with open(a.out, 'w') as f:
-            json.dump(result, f, indent=1)
-            f.write('\n')
+        write(a.out, result)
     for s in sides:
         s.close()
 
