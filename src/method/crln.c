@@ -23,6 +23,7 @@ struct crln {
     struct crln_aug aug;
     bool rectify;
     float w[TERMS];
+    struct { pv_tensor *image, *label; } seen[PV_MOST_PARTS];  /* of this step's parts so far, for the scalar's step */
 };
 
 static const struct pv_method_opt opts[] = {
@@ -157,17 +158,49 @@ static void unlabeled(struct pv_run *r, struct pv_scope *k, pv_tensor *weak, str
         q->term[CPS] = contrast(r, k, q);
 }
 
-/* Eq. 16: the student in evaluation mode on the labelled images, a step of the scalar alone. */
-static void op_step(struct pv_run *r, struct pv_scope *k, const struct parts *q)
+static void forget(struct pv_run *r)
 {
     struct crln *s = r->state;
-    struct pv_net_out o;
-    forward(r, s->student, q->image_l, PASS_OP, false, 0, PV_WANT(PV_FEAT_CUE), &o);
-    pv_tensor *z = pv_keep(k, o.logits ? pv_net_rectify(s->student, r->tape, o.logits, o.feat[PV_FEAT_CUE]) : NULL);
-    pv_tensor *loss = crln_segment(r->tape, k, z, q->labels);
-    pv_net_out_free(&o);
-    pv_run_log(r, "loss_op", loss);
-    pv_run_backward_alone(r, loss);
+    for (int i = 0; i < PV_MOST_PARTS; i++) {
+        pv_tensor_put(&s->seen[i].image);
+        pv_tensor_put(&s->seen[i].label);
+    }
+}
+
+static void remember(struct pv_run *r, const struct parts *q)
+{
+    struct crln *s = r->state;
+    if (r->part == 0)
+        forget(r);
+    s->seen[r->part].image = pv_tensor_ref(q->image_l);
+    s->seen[r->part].label = pv_tensor_ref(q->labels);
+}
+
+/* Eq. 16: the student, after its step, in evaluation mode on the labelled images of all parts; a step of the scalar
+ * alone. */
+static void op_step(struct pv_run *r)
+{
+    struct crln *s = r->state;
+    const float share[2] = {1 / (float)r->parts, 1};
+    pv_tensor *sum = NULL;
+    for (int i = 0; i < r->parts; i++) {
+        struct pv_scope k = {0};
+        struct pv_net_out o;
+        forward(r, s->student, s->seen[i].image, PASS_OP, false, 0, PV_WANT(PV_FEAT_CUE), &o);
+        pv_tensor *z = pv_keep(&k, o.logits ? pv_net_rectify(s->student, r->tape, o.logits, o.feat[PV_FEAT_CUE])
+                                            : NULL);
+        pv_tensor *loss = crln_segment(r->tape, &k, z, s->seen[i].label), *terms[2] = {loss, sum};
+        pv_net_out_free(&o);
+        r->tape->recording = false;
+        pv_tensor *more = pv_scalar_sum(r->tape, sum ? 2 : 1, terms, share, NULL);
+        r->tape->recording = true;
+        pv_tensor_put(&sum);
+        sum = more;
+        pv_run_backward_end(r, &k, loss);
+    }
+    pv_run_log(r, "loss_op", sum);
+    pv_tensor_put(&sum);
+    forget(r);
     for (int i = 0; i < r->num_nets; i++)
         if (r->nets[i].net == s->student) {
             double before = r->nets[i].lr_scale;
@@ -217,14 +250,15 @@ static void step(struct pv_run *r, const struct pv_patches *b)
     pv_run_log(r, "kept", q.kept);
     pv_net_out_free(&q.l);
     pv_net_out_free(&q.s);
-    pv_run_backward(r, loss);
+    if (s->rectify)
+        remember(r, &q);
+    pv_run_backward_end(r, &k, loss);
     pv_run_step(r, s->student);
     pv_run_ema(r, s->teacher, s->student, pv_ema_alpha(r->iter, pv_run_opt(r, "ema")));
     if (s->rectify && pv_run_last_part(r)) {
-        op_step(r, &k, &q);
+        op_step(r);
         log_scalar(r);
     }
-    pv_scope_end(&k);
 }
 
 static pv_tensor *predict(struct pv_run *r, pv_tensor *image)
@@ -244,5 +278,5 @@ static pv_tensor *predict(struct pv_run *r, pv_tensor *image)
 const struct pv_method pv_method_crln = {
     .name = "crln", .summary = "learned prototypes rectify pseudo labels; contrast of uncertain voxels",
     .opts = opts, .unlabeled = true, .state_size = sizeof(struct crln), .init = init, .step = step,
-    .predict = predict,
+    .predict = predict, .free = forget,
 };

@@ -147,8 +147,6 @@ bool pv_run_forward(struct pv_run *r, pv_net *n, pv_tensor *x, uint32_t pass, in
  * precision gradients are scaled in between, by one number for the whole iteration. With several parts each adds its
  * share of the gradients, and only the last one steps, as pv_run_ema() moves only then. */
 void pv_run_backward(struct pv_run *r, pv_tensor *loss);
-/* The same for a loss whose gradients the last part alone gives: not shared. */
-void pv_run_backward_alone(struct pv_run *r, pv_tensor *loss);
 /* The same, ending the scope before the walk: what only it held (`loss` may be part of it) makes room for gradients. */
 void pv_run_backward_end(struct pv_run *r, struct pv_scope *s, pv_tensor *loss);
 void pv_run_step(struct pv_run *r, pv_net *n);

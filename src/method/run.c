@@ -352,21 +352,16 @@ bool pv_run_forward(struct pv_run *r, pv_net *n, pv_tensor *x, uint32_t pass, in
     return pv_net_forward(n, r->tape, x, flags, want, out);
 }
 
-void pv_run_backward_alone(struct pv_run *r, pv_tensor *loss)
-{
-    pv_tensor *seed = pv_loss_scale_seed(r->loss_scale);
-    if (loss && (seed || !r->loss_scale))
-        pv_backward(r->tape, loss, seed);
-    else
-        pv_tape_clear(r->tape);
-    pv_tensor_put(&seed);
-}
-
 void pv_run_backward(struct pv_run *r, pv_tensor *loss)
 {
     const float share = 1 / (float)r->parts;
     pv_tensor *part = loss && r->parts > 1 ? pv_scalar_sum(r->tape, 1, &loss, &share, NULL) : pv_tensor_ref(loss);
-    pv_run_backward_alone(r, part);
+    pv_tensor *seed = pv_loss_scale_seed(r->loss_scale);
+    if (part && (seed || !r->loss_scale))
+        pv_backward(r->tape, part, seed);
+    else
+        pv_tape_clear(r->tape);
+    pv_tensor_put(&seed);
     pv_tensor_put(&part);
 }
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * accumulate DEVICE [--class C]: a step of several batches (train.accumulate). The same batch given twice moves the
  * weights, student's and teacher's, to the bits of the batch given once; two batches move them by the mean of what each
- * moves; nothing moves before the last. */
+ * moves; nothing moves before the last. CRLN's scalar moves by the mean over both batches too. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "method/method.h"
+#include "method/crln.h"
 #include "train/config.h"
 
 enum { SIDE = 16, VOXELS = SIDE * SIDE * SIDE, SAMPLES = 4, STEPS = 2 };
@@ -148,6 +148,72 @@ static bool mean_of_two(pv_dev *dev)
     return ok;
 }
 
+/* ---- CRLN's scalar ---- */
+
+static pv_tensor *op_a(const pv_net *n)
+{
+    for (int i = 0; i < n->p->num; i++)
+        if (pv_streq(n->p->v[i].name, "op.a"))
+            return n->p->v[i].t;
+    return NULL;
+}
+
+/* CRLN's Eq. 16 on the labelled images of batch k, with the scalar at v. */
+static double op_loss(struct pv_run *r, pv_net *student, int k, float v)
+{
+    struct pv_scope s = {0};
+    struct pv_net_out o = {0};
+    bool recording = r->tape->recording;
+    r->tape->recording = false;
+    pv_tensor_write(op_a(student), &v);
+    pv_tensor *x = pv_keep(&s, pv_tensor_samples(image[k], 0, 2)), *y = pv_keep(&s, pv_tensor_samples(label[k], 0, 2));
+    pv_net_forward(student, r->tape, x, 0, PV_WANT(PV_FEAT_CUE), &o);
+    pv_tensor *z = pv_keep(&s, pv_net_rectify(student, r->tape, o.logits, o.feat[PV_FEAT_CUE]));
+    pv_tensor *loss = crln_segment(r->tape, &s, z, y);
+    double l = NAN;
+    if (loss)
+        pv_tensor_read_f64(loss, &l);
+    pv_net_out_free(&o);
+    pv_scope_end(&s);
+    r->tape->recording = recording;
+    return l;
+}
+
+/* One step of two batches; then, with the weights that it left, the slope of Eq. 16 of each batch where the scalar was:
+ * it must have moved by their mean. */
+static bool scalar_of_all(pv_dev *dev)
+{
+    const float h = 0.25f, lr = 0.05f;
+    const char *sets[] = {"net.filters=4", "net.dropout=0", "train.accumulate=2", "optim.weight_decay=0",
+                          "optim.lr=0.05", "optim.nesterov=false", "method_options.weak_brightness=0",
+                          "method_options.w_unsup=0", "method_options.w_cps=0"};
+    const struct pv_config_args a = {.method = "crln", .labeled = 2, .iters = 100, .batch = 2, .seed = 7,
+                                     .patch = {SIDE, SIDE, SIDE}, .sets = sets, .num_sets = PV_COUNT(sets)};
+    pv_json *config = pv_config_resolve(&a);
+    struct pv_run *r = config ? pv_run_new(dev, config, false) : NULL;
+    pv_net *student = r ? r->nets[0].net : NULL;
+    float from = 0, to = 0;
+    bool ok = student && op_a(student) && pv_run_begin_step(r, 0);
+    if (ok) {
+        pv_tensor_read(op_a(student), &from);
+        do {
+            r->method->step(r, &(struct pv_patches){2, 2, image[r->part], label[r->part]});
+            drop_logs(r);
+        } while (pv_run_next_part(r));
+        pv_tensor_read(op_a(student), &to);
+    }
+    double slope[2] = {0, 0};
+    for (int k = 0; ok && k < 2; k++)
+        slope[k] = (op_loss(r, student, k, from + h) - op_loss(r, student, k, from - h)) / (2 * h);
+    double mean = 0.5 * (slope[0] + slope[1]), half = 0.5 * fabs(slope[0] - slope[1]), moved = (from - to) / lr;
+    ok = ok && !pv_dev_failed(dev) && fabs(moved - mean) < 0.05 * half;
+    printf("crln: slopes of the batches %.6f and %.6f, the scalar moved by %.6f%s\n", slope[0], slope[1], moved,
+           ok ? "" : " FAILED");
+    pv_run_free(&r);
+    pv_json_free(config);
+    return ok;
+}
+
 int main(int argc, char **argv)
 {
     const struct pv_dev_opts o = {.force_class = argc == 4 ? argv[3] : NULL};
@@ -157,7 +223,7 @@ int main(int argc, char **argv)
     make_batches(dev);
     bool ok = same_twice(dev, "sup", moving, 0, 0) && same_twice(dev, "mt", moving, 0, 0) &&
               same_twice(dev, "mt", moving, 1, 0) && same_twice(dev, "cps", moving, 1, 0) &&
-              same_twice(dev, "sup", mixed, 0, 1e-3) && mean_of_two(dev);
+              same_twice(dev, "sup", mixed, 0, 1e-3) && mean_of_two(dev) && scalar_of_all(dev);
     for (int k = 0; k < 2; k++) {
         pv_tensor_put(&image[k]);
         pv_tensor_put(&label[k]);
