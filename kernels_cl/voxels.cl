@@ -80,6 +80,24 @@ int pick_channel(GC(float) weights, uint r, int c, int weighted)
     return found;
 }
 
+/* The voxel that draw i finds by trying places of channel c, or -1. */
+int try_places(GC(int) words, int c, int i, const struct a_vxdraw *a);
+int try_places(GC(int) words, int c, int i, const struct a_vxdraw *a)
+{
+    for (int t = 0; t < VX_TRIES; t += 4) {
+        const uint index = (uint)i + (uint)(t / 4 + 1) * (uint)a->num;
+        const uint4 p = philox((uint4)(a->step, a->stream, a->sample0, index), a->key0, a->key1);
+        const uint r[4] = {p.x, p.y, p.z, p.w};
+        for (int j = 0; j < 4; j++) {
+            const int e = (int)mul_hi(r[j], (uint)(a->wc / a->wv) * (uint)a->v), at = e % a->v;
+            const uint bits = (uint)words[a->off[0] + c * a->wc + e / a->v * a->wv + at / 32];
+            if (bits >> at % 32 & 1u)
+                return e;
+        }
+    }
+    return -1;
+}
+
 /* voxel_draw: out[i] = number of a voxel. One draw each. */
 __kernel WG64 void voxel_draw(GC(int) words, GC(int) counts, GC(int) segments, GC(float) weights, GC(int) given,
                               G(int) out, struct a_vxdraw a)
@@ -101,6 +119,11 @@ __kernel WG64 void voxel_draw(GC(int) words, GC(int) counts, GC(int) segments, G
     const int count = c < 0 ? 0 : seg[a.sc - 1];
     if (count == 0) {
         out[a.off[5] + i] = -1;
+        return;
+    }
+    const int found = a.given ? -1 : try_places(words, c, i, &a);
+    if (found >= 0) {
+        out[a.off[5] + i] = found;
         return;
     }
     int rank = (int)mul_hi(s, (uint)count);

@@ -94,6 +94,23 @@ int pick_channel(uint r)
     return found;
 }
 
+int try_places(int c, int i)
+{
+    for (int t = 0; t < VX_TRIES; t += 4) {
+        uint index = uint(i) + uint(t / 4 + 1) * uint(a.num);
+        uvec4 p = philox(uvec4(a.step, a.stream, a.sample0, index), uvec2(a.key0, a.key1));
+        for (int j = 0; j < 4; j++) {
+            uint high, low;
+            umulExtended(p[j], uint(a.wc / a.wv) * uint(a.v), high, low);
+            int e = int(high), at = e % a.v;
+            uint bits = uint(words[OFF(0) + c * a.wc + e / a.v * a.wv + at / 32]);
+            if ((bits >> (at % 32) & 1u) != 0u)
+                return e;
+        }
+    }
+    return -1;
+}
+
 void main()
 {
     int i = ITEM();
@@ -113,6 +130,13 @@ void main()
         count = segments[seg + a.sc - 1];
     if (count == 0) {
         dst[OFF(5) + i] = -1;
+        return;
+    }
+    int known = -1;
+    if (a.given == 0)
+        known = try_places(c, i);
+    if (known >= 0) {
+        dst[OFF(5) + i] = known;
         return;
     }
     uint high, low;

@@ -7,6 +7,7 @@
 #include "ops/args/types.h"
 
 #define VX_SEGMENT 256
+#define VX_TRIES 60              /* a multiple of 4 */
 
 struct a_vxword {
     KU32 off[2];                /* mask (from the launch's first voxel), words */

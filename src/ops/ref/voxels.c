@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 #include "base/rng.h"
+#include "ops/args/voxels.h"
 
 static int pick_channel(const double *weights, int c, uint32_t r)
 {
@@ -19,6 +20,24 @@ static int pick_channel(const double *weights, int c, uint32_t r)
         sum += w;
     }
     return found;
+}
+
+/* Which of n v voxels draw i takes by trying places of channel k; -1: none of them is in. */
+static int64_t try_places(const double *mask, int n, int c, int64_t v, int k, const struct voxel_key *key,
+                          int num, int i)
+{
+    for (int t = 0; t < VX_TRIES; t += 4) {
+        const uint32_t index = (uint32_t)i + (uint32_t)(t / 4 + 1) * (uint32_t)num;
+        const uint32_t ctr[] = {key->step, key->stream, key->sample0, index};
+        uint32_t r[4];
+        pv_philox(r, ctr, key->key);
+        for (int j = 0; j < 4; j++) {
+            int64_t e = (int64_t)(((uint64_t)r[j] * (uint64_t)(n * v)) >> 32);
+            if (mask[(e / v * c + k) * v + e % v] != 0)
+                return e;
+        }
+    }
+    return -1;
 }
 
 void ref_voxel_draw(const double *mask, int n, int c, int64_t v, const double *weights, const double *words,
@@ -38,7 +57,10 @@ void ref_voxel_draw(const double *mask, int n, int c, int64_t v, const double *w
             r[j] = (uint32_t)(int64_t)words[2 * i + j];
         int k = pick_channel(weights, c, r[0]);
         bool none = k < 0 || count[k] == 0;
-        out[i] = none ? -1 : (double)list[k * n * v + (int64_t)(((uint64_t)r[1] * (uint64_t)count[k]) >> 32)];
+        int64_t e = none || words ? -1 : try_places(mask, n, c, v, k, key, num, i);
+        if (!none && e < 0)
+            e = list[k * n * v + (int64_t)(((uint64_t)r[1] * (uint64_t)count[k]) >> 32)];
+        out[i] = (double)e;
     }
     pv_free(list);
     pv_free(count);
