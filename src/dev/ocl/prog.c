@@ -110,7 +110,7 @@ cl_kernel ocl_get_kernel(pv_dev *dev, const struct pv_resolved *r)
 
     struct pv_str options = {0};
     pv_str_addf(&options, "-cl-std=CL1.2 %s", dev->info.cls == PV_FAT ? "-DPV_FAT=1" : "-DPV_SIMT=1");
-    if (((struct ocl_dev *)dev->impl)->oclgrind)
+    if (((struct ocl_dev *)dev->impl)->oclgrind)    /* its checks know not all instructions of optimised code */
         pv_str_addf(&options, " -cl-opt-disable");
     for (int i = 0; i < r->num_spec; i++)
         pv_str_addf(&options, " -D%s=%d", r->k->spec[i], r->spec[i]);

@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "dev/batches.h"
 #include "dev/vk/vk.h"
 #include "platform/platform.h"
 
-/* A desktop's driver resets a device whose queue shows no end of a batch for some seconds (Windows: 2). */
-enum { MOST_COMMANDS = 128, LEAST_COMMANDS = 4, LONG_NS = 250000000, STALL_NS = 2000000000 };
+enum { STALL_NS = 2000000000 };
 
 static const VkPipelineStageFlags both_stages =
     VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
@@ -54,18 +54,12 @@ static void collect_times(pv_dev *dev, struct vk_batch *b)
     b->num_queries = 0;
 }
 
-/* As many commands in a batch as the device is fast: half as many after one that seems to have taken more than LONG_NS
- * (since it was submitted or the one before was seen to end), twice as many after a full one that was seen to end
- * within a quarter of that after it was submitted. Either time is an upper bound: batches never grow by mistake. */
 static void adapt(pv_dev *dev, const struct vk_batch *b)
 {
     struct vk_dev *d = dev->impl;
     const int was = d->most_commands;
-    uint64_t now = pv_clock_ns(), from = b->submitted > d->retired ? b->submitted : d->retired;
-    if (now - from > LONG_NS)
-        d->most_commands = pv_max(LEAST_COMMANDS, d->most_commands / 2);
-    else if (now - b->submitted < LONG_NS / 4 && b->commands >= d->most_commands)
-        d->most_commands = pv_min(MOST_COMMANDS, d->most_commands * 2);
+    uint64_t now = pv_clock_ns();
+    d->most_commands = pv_batches_next(was, b->commands, b->submitted, d->retired, now);
     d->retired = now;
     if (d->most_commands != was)
         pv_debug("sync", "%s: batches of %d commands", dev->info.id, d->most_commands);
@@ -323,7 +317,7 @@ bool vk_run_open(pv_dev *dev)
         .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT, .queueFamilyIndex = d->family};
     if (!vk_ok(dev, d->vkCreateCommandPool(d->dev, &pi, NULL, &d->cmd_pool), "vkCreateCommandPool"))
         return false;
-    d->most_commands = MOST_COMMANDS / 8;
+    d->most_commands = PV_BATCH_FIRST;
     for (int i = 0; i < VK_BATCHES; i++) {
         struct vk_batch *b = &d->batch[i];
         VkCommandBufferAllocateInfo ai = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
