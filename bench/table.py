@@ -7,7 +7,8 @@
 
 Every run lies in FOLDER/METHOD-SEED and is resumed where it stopped, so that the script may be killed and started
 again; a run that is finished and evaluated is not repeated. After each run FOLDER/rows.json and the table are written
-anew. With several seeds of `sup`, every method gets a paired one-sided t-test over test cases (means over seeds)."""
+anew. With several seeds of `sup`, every method gets a paired one-sided t-test over test cases (means over seeds).
+A method may carry settings, joined by `:` (`crln:optim.lr=0.01`): a row of its own."""
 import argparse
 import json
 import math
@@ -38,7 +39,8 @@ def cases_of(folder):
 
 
 def one(a, method, seed):
-    folder = os.path.join(a.work, f'{method}-{seed}')
+    folder = os.path.join(a.work, f'{method.replace(":", "_")}-{seed}')
+    name, *settings = method.split(':')
     done = os.path.join(folder, 'row.json')
     if os.path.exists(done):
         with open(done) as f:
@@ -46,9 +48,13 @@ def one(a, method, seed):
     there = os.path.exists(os.path.join(folder, 'config.json'))
     if not os.path.exists(os.path.join(folder, 'final.safetensors')):
         run(a.program, 'train', '--data', a.data, '--out', folder, '--quiet', '--device', a.device,
-            *(['--resume'] if there else ['--preset', a.preset, '--method', method, '--labeled', str(a.labeled),
-                                          '--seed', str(seed), *(['--iters', str(a.iters)] if a.iters else [])]))
-    run(a.program, 'evaluate', '--run', folder, '--data', a.data, '--split', 'test', '--device', a.device, '--quiet')
+            *(['--resume'] if there else ['--preset', a.preset, '--method', name, '--labeled', str(a.labeled),
+                                          '--seed', str(seed), *(['--iters', str(a.iters)] if a.iters else []),
+                                          *[w for v in settings for w in ('--set', v)]]))
+    scores = os.path.join(folder, 'evaluation_test.json')
+    if not os.path.exists(scores):
+        run(a.program, 'evaluate', '--run', folder, '--data', a.data, '--split', 'test', '--device', a.device,
+            '--quiet')
     with open(os.path.join(folder, 'config.json')) as f:
         config = json.load(f)
     with open(os.path.join(folder, 'training.json')) as f:
@@ -100,14 +106,16 @@ def write_table(a, rows):
         'unlabelled, test cases of the set; scored on the input grid in voxels.',
         'Mean and standard deviation over cases (of all seeds). The difference and p (one-sided, paired t-test over '
         'cases, Dice averaged over seeds) are against `sup`; empty: predictions without any object.', '',
-        '| method | seeds | Dice % | Jaccard % | 95HD | ASD | empty | against sup | p | s/iteration '
+        '| method | seeds | Dice % | of each seed | Jaccard % | 95HD | ASD | empty | against sup | p | s/iteration '
         '| volume passes | peak MiB |',
-        '|---|---|---|---|---|---|---|---|---|---|---|---|']
+        '|---|---|---|---|---|---|---|---|---|---|---|---|---|']
     for method, group in by.items():
         cells = []
         for m, k in (('dice', 100), ('jaccard', 100), ('hd95', 1), ('asd', 1)):
             v = [c[m] * k for r in group for c in r['cases'].values() if not math.isnan(c[m])]
             cells.append('%.2f ± %.2f' % mean_sd(v) if v else '-')
+        each = [mean_sd([100 * c['dice'] for c in r['cases'].values()])[0] for r in group]
+        cells.insert(1, ', '.join(f'{v:.2f}' for v in each))
         diff = p = '-'
         if method != 'sup' and 'sup' in by:
             d, q = paired(group, by['sup'])

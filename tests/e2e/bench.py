@@ -255,21 +255,24 @@ def methods_get_a_table():
     """Its figures are those of evaluate; what is finished is not done again."""
     data = phantoms('set')
     table = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'bench', 'table.py')
-    command = [sys.executable, table, '--data', data, '--work', 'runs', '--methods', 'sup,mt', '--preset', 'tiny',
-               '--labeled', '2', '--iters', '3', '--device', DEVICE, '--program', PROGRAM, '--out', 'table.md']
+    command = [sys.executable, table, '--data', data, '--work', 'runs', '--preset', 'tiny',
+               '--methods', 'sup,mt:optim.lr=0.001', '--labeled', '2', '--iters', '3', '--device', DEVICE,
+               '--program', PROGRAM, '--out', 'table.md']
     subprocess.run(command, check=True, timeout=LIMIT)
     with open('table.md') as f:
         lines = [line for line in f if line.startswith('| `')]
     assert len(lines) == 2, lines
-    for line, method in zip(lines, ('sup', 'mt')):
-        o = load(f'runs/{method}-1337/evaluation_test.json')
+    for line, method in zip(lines, ('sup', 'mt:optim.lr=0.001')):
+        folder = f'runs/{method.replace(":", "_")}-1337'
+        o = load(f'{folder}/evaluation_test.json')
+        assert load(f'{folder}/config.json')['optim']['lr'] == (0.0005 if method == 'sup' else 0.001)
         cells = [c.strip() for c in line.split('|')[1:-1]]
-        assert cells[0] == f'`{method}`' and cells[6] == str(o['empty_predictions']['1']), line
+        assert cells[0] == f'`{method}`' and cells[7] == str(o['empty_predictions']['1']), line
         dice = f"{100 * o['mean']['1']['Dice']:.2f} ± {100 * o['std']['1']['Dice']:.2f}"
         assert cells[2] == dice, (line, dice)
-    at = os.path.getmtime('runs/mt-1337/row.json')
+    at = os.path.getmtime(f'{folder}/row.json')
     subprocess.run(command, check=True, timeout=LIMIT)
-    assert os.path.getmtime('runs/mt-1337/row.json') == at
+    assert os.path.getmtime(f'{folder}/row.json') == at
 
 
 if __name__ == '__main__':
