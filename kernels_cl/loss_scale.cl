@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Dynamic loss scaling: are all gradients finite, and the scale that follows from it. State: ops/args/loss_scale.h. */
-#include "common/base.h"
+#include "common/group.h"
 #include "ops/args/loss_scale.h"
 
 #ifdef PV_FAT
@@ -11,14 +11,15 @@
 #define LANES 64
 #endif
 
-/* 1 if any of the group's work-items has 1. */
+/* all = 1 if any of the group's work-items has 1. */
+#ifdef PV_FAT
+#define ANY(mine, all) all = (mine);
+#else
+GROUP_FOLD(group_or, uint, JOIN_OR, 1)
 #define ANY(mine, all) \
-    __local int any_[64]; \
-    any_[LOCAL()] = (mine); \
-    barrier(CLK_LOCAL_MEM_FENCE); \
-    if (LOCAL() == 0) \
-        for (int i_ = 0; i_ < LANES; i_++) \
-            all |= any_[i_];
+    __local uint any_[64]; \
+    all = (int)group_or((uint)(mine), any_);
+#endif
 
 /* grad_bad: part[group] = 1 if one of its LS_CHUNK elements of g is infinite or no number, else 0. */
 __kernel WG void grad_bad(GC(float) g, G(float) part, struct a_grad_bad a)

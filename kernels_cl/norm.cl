@@ -4,7 +4,7 @@
  * activated by a table of its own.
  * table [rows][blocks][scale, bias, mean, rstd][16], one row for batch norm, one per sample for instance norm;
  * lanes beyond c hold zeros, so that spare lanes of y stay zero. part [units of the map][2][16]. */
-#include "common/base.h"
+#include "common/group.h"
 #include "common/philox.h"
 #include "ops/args/norm.h"
 
@@ -503,21 +503,9 @@ float4 keep_quad(int quad, int voxel, struct unit u, struct a_norm a)
     return select((float4)(0.0f), (float4)(a.keep_scale), r < (uint4)(a.keep));
 }
 
-/* Sum over the 16 strands l / 4 of a work-group of 64, for each quad l; valid for l < 4. */
-float4 quads(__local float4 *sums, float4 v, int l);
-float4 quads(__local float4 *sums, float4 v, int l)
-{
-    sums[l] = v;
-    barrier(CLK_LOCAL_MEM_FENCE);
-    for (int s = 32; s >= 4; s /= 2) {
-        if (l < s)
-            sums[l] += sums[l + s];
-        barrier(CLK_LOCAL_MEM_FENCE);
-    }
-    v = sums[l];
-    barrier(CLK_LOCAL_MEM_FENCE);
-    return v;
-}
+/* Sum over the 16 strands l / 4 of a work-group of 64, for each quad l % 4. */
+GROUP_FOLD(group_quads, float4, JOIN_ADD, 4)
+#define quads(sums, v, l) group_quads(v, sums)
 
 /* Work-group: a unit; work-item: quad l % 4, voxels l / 4, l / 4 + 16, ... Groups: planes * units. */
 __kernel WG64 void norm_stat(GC(float) x, G(float) part, struct a_norm a)

@@ -2,7 +2,7 @@
  * Exact order statistics by radix selection. Floats become keys whose unsigned order is theirs; four passes fix 8
  * bits of the wanted key each from histograms of the elements that still match; integers only, so the order of
  * adding does not matter. */
-#include "common/base.h"
+#include "common/group.h"
 #include "ops/args/percentile.h"
 
 #define BINS 256
@@ -89,6 +89,10 @@ __kernel WGX void pct_pick(GC(int) parts, G(int) state, struct a_pct a)
     state[PCT_SAME] = rank + 1 < bins[b];
 }
 
+#ifdef PV_SIMT
+GROUP_FOLD(group_min, uint, min, 1)
+#endif
+
 /* pct_next: parts[g0 + g] = smallest key above state's in the group, all ones if none. */
 __kernel WGX void pct_next(GC(float) x, GC(float) mask, GC(int) state, G(int) parts, struct a_pct a)
 {
@@ -102,14 +106,7 @@ __kernel WGX void pct_next(GC(float) x, GC(float) mask, GC(int) state, G(int) pa
     }
 #ifdef PV_SIMT
     __local uint mins[64];
-    mins[LOCAL()] = best;
-    for (int h = 32; h > 0; h /= 2) {
-        barrier(CLK_LOCAL_MEM_FENCE);
-        if (LOCAL() < h)
-            mins[LOCAL()] = min(mins[LOCAL()], mins[LOCAL() + h]);
-    }
-    if (LOCAL() == 0)           /* the others did not wait for what item 0 wrote last */
-        best = mins[0];
+    best = group_min(best, mins);
 #endif
     if (LOCAL() == 0 && g * a.chunk < a.count)
         parts[a.off[3] + a.g0 + g] = (int)best;

@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Prototypes, the small side: totals of parts, rows [sets * k][d] of prototypes, distance maps, FLAT tensors. */
-#include "common/base.h"
+#include "common/group.h"
 #include "ops/args/proto.h"
 
-/* s becomes its sum over the 64 work-items (l), the same for all; t [64] is local. */
-#define SUM64(s, t) \
-    t[l] = s; \
-    barrier(CLK_LOCAL_MEM_FENCE); \
-    s = 0.0f; \
-    for (int h_ = 0; h_ < 64; h_++) \
-        s += t[h_];
+GROUP_FOLD(group_sum, float, JOIN_ADD, 1)
 
 /* proto_maxof: the same from cosines cos [n][k * kk] (pn its sample stride; off 1, 2 [n][k] with stride mn). One
  * voxel each. */
@@ -137,7 +131,7 @@ __kernel WG1 void proto_dist_part(GC(float) dd, GC(int) idx, G(float) part, stru
 /* Groups: parts * j. */
 __kernel WG64 void proto_dist_part(GC(float) dd, GC(int) idx, G(float) part, struct a_dist a)
 {
-    __local float t[64], u[64];
+    __local float tmp[64];
     const int i = GROUP(), l = LOCAL(), j = i % a.j, g = i / a.j;
     const int h = g % a.parts, x = g / a.parts % a.x, n = g / a.parts / a.x;
     const bool in = g < a.n * a.x * a.parts;
@@ -148,8 +142,8 @@ __kernel WG64 void proto_dist_part(GC(float) dd, GC(int) idx, G(float) part, str
             sum += dd[a.off[0] + at + v];
             num += 1.0f;
         }
-    SUM64(sum, t)
-    SUM64(num, u)
+    sum = group_sum(sum, tmp);
+    num = group_sum(num, tmp);
     if (l == 0 && in) {
         part[a.off[2] + i * 2] = sum;
         part[a.off[2] + i * 2 + 1] = num;
@@ -215,7 +209,7 @@ __kernel WG64 void proto_dist_coef(GC(float) dd, GC(float) tt, GC(float) r, GC(i
 __kernel WG64 void proto_dist2(GC(float) p, GC(float) q, GC(float) wp, GC(float) wq, G(float) out, G(float) valid,
                                struct a_flat a)
 {
-    __local float t[64], u[64];
+    __local float tmp[64];
     const int l = LOCAL();
     float s = 0.0f, bad = 0.0f;
     for (int i = l; i < a.count; i += 64) {
@@ -226,8 +220,8 @@ __kernel WG64 void proto_dist2(GC(float) p, GC(float) q, GC(float) wp, GC(float)
         bad += wp[a.off[2] + i] > 0.0f ? 0.0f : 1.0f;
     for (int i = l; i < a.nq; i += 64)
         bad += wq[a.off[3] + i] > 0.0f ? 0.0f : 1.0f;
-    SUM64(s, t)
-    SUM64(bad, u)
+    s = group_sum(s, tmp);
+    bad = group_sum(bad, tmp);
     if (l == 0) {
         out[a.off[4]] = bad == 0.0f ? a.g * s : 0.0f;
         valid[a.off[5]] = bad == 0.0f ? 1.0f : 0.0f;

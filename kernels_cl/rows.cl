@@ -112,16 +112,7 @@ __kernel WGP void row_peak(GC(float) x, G(float) part, struct a_row a)
     const float4 t4 = fmax(LO8(t8), HI8(t8));
     const float most = fmax(fmax(t4.x, t4.y), fmax(t4.z, t4.w));
 #else
-    const int l = LOCAL();
-    group_tmp[l] = top;
-    for (int half_ = 32; half_ > 0; half_ /= 2) {
-        barrier(CLK_LOCAL_MEM_FENCE);
-        if (l < half_)
-            group_tmp[l] = fmax(group_tmp[l], group_tmp[l + half_]);
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    const float most = group_tmp[0];
-    barrier(CLK_LOCAL_MEM_FENCE);
+    const float most = group_max(top);
 #endif
     VF sum = 0;
     FOR_CHUNK(ch, a.v)

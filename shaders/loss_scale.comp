@@ -2,7 +2,7 @@
 // Dynamic loss scaling; formulas and work-items as in kernels_cl/loss_scale.cl.
 #version 450
 #extension GL_GOOGLE_include_directive : require
-#include "common/base.glsl"
+#include "common/group.glsl"
 #include "ops/args/loss_scale.h"
 
 #ifdef ENTRY_scale_next
@@ -33,18 +33,8 @@ void main()
 }
 #else
 WG64
-shared uint lane[64];
-
-bool any_of(bool mine)
-{
-    lane[LOCAL()] = mine ? 1u : 0u;
-    barrier();
-    uint all = 0u;
-    if (LOCAL() == 0)
-        for (int i = 0; i < 64; i++)
-            all |= lane[i];
-    return all != 0u;
-}
+GROUP_FOLD(group_or, uint, JOIN_OR, 1, words, word)
+bool any_of(bool mine) { return group_or(mine ? 1u : 0u) != 0u; }
 #endif
 
 #ifdef ENTRY_grad_bad

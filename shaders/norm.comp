@@ -3,7 +3,7 @@
 // (simt).
 #version 450
 #extension GL_GOOGLE_include_directive : require
-#include "common/base.glsl"
+#include "common/group.glsl"
 #include "common/philox.glsl"
 #include "ops/args/norm.h"
 
@@ -219,21 +219,8 @@ vec4 keep_quad(int quad, int voxel, unit u)
 #endif
 
 #if defined(ENTRY_norm_stat) || defined(ENTRY_norm_grad_sum)
-shared vec4 sums[64];
-
-vec4 quads(vec4 v, int l)
-{
-    sums[l] = v;
-    barrier();
-    for (int s = 32; s >= 4; s /= 2) {
-        if (l < s)
-            sums[l] += sums[l + s];
-        barrier();
-    }
-    v = sums[l];
-    barrier();
-    return v;
-}
+GROUP_FOLD(group_quads, vec4, JOIN_ADD, 4, sums, quad_sums)
+#define quads(v, l) group_quads(v)
 #endif
 
 #ifdef ENTRY_norm_stat

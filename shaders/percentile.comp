@@ -2,7 +2,7 @@
 // Exact order statistics by radix selection; as in kernels_cl/percentile.cl.
 #version 450
 #extension GL_GOOGLE_include_directive : require
-#include "common/base.glsl"
+#include "common/group.glsl"
 #include "ops/args/percentile.h"
 
 #define BINS 256
@@ -98,7 +98,7 @@ void main()
 #endif
 
 #ifdef ENTRY_pct_next
-shared uint mins[64];
+GROUP_FOLD(group_min, uint, min, 1, mins, least)
 void main()
 {
     int g = GROUP(), end = min((g + 1) * a.chunk, a.count);
@@ -108,14 +108,9 @@ void main()
         if (k > found && counts(i))
             best = min(best, k);
     }
-    mins[LOCAL()] = best;
-    for (int h = 32; h > 0; h /= 2) {
-        barrier();
-        if (LOCAL() < h)
-            mins[LOCAL()] = min(mins[LOCAL()], mins[LOCAL() + h]);
-    }
+    best = group_min(best);
     if (LOCAL() == 0 && g * a.chunk < a.count)
-        parts[OFF(3) + a.g0 + g] = int(mins[0]);
+        parts[OFF(3) + a.g0 + g] = int(best);
 }
 #endif
 

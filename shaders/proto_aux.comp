@@ -2,19 +2,16 @@
 // Prototypes, the small side; formulas, buffers and work-items as in kernels_cl/proto_aux.cl.
 #version 450
 #extension GL_GOOGLE_include_directive : require
-#include "common/base.glsl"
+#include "common/group.glsl"
 #include "ops/args/proto.h"
 
 WG64
 
+#if defined(ENTRY_proto_dist_part) || defined(ENTRY_proto_dist2)
+GROUP_FOLD(group_sum, float, JOIN_ADD, 1, group_tmp, group_out)
+#else
 shared float t[64], u[64];
-// s becomes its sum over the 64 work-items, the same for all.
-#define SUM64(s, t) \
-    t[l] = s; \
-    barrier(); \
-    s = 0.0; \
-    for (int h_ = 0; h_ < 64; h_++) \
-        s += t[h_];
+#endif
 
 #ifdef ENTRY_proto_maxof
 BUF_R(0, cosines)
@@ -156,8 +153,8 @@ void main()
             sum += dd[OFF(0) + at + v];
             num += 1.0;
         }
-    SUM64(sum, t)
-    SUM64(num, u)
+    sum = group_sum(sum);
+    num = group_sum(num);
     if (l == 0) {
         part[OFF(2) + i * 2] = sum;
         part[OFF(2) + i * 2 + 1] = num;
@@ -257,8 +254,8 @@ void main()
         bad += wp[OFF(2) + i] > 0.0 ? 0.0 : 1.0;
     for (int i = l; i < a.nq; i += 64)
         bad += wq[OFF(3) + i] > 0.0 ? 0.0 : 1.0;
-    SUM64(s, t)
-    SUM64(bad, u)
+    s = group_sum(s);
+    bad = group_sum(bad);
     if (l == 0) {
         dst[OFF(4)] = bad == 0.0 ? a.g * s : 0.0;
         valid[OFF(5)] = bad == 0.0 ? 1.0 : 0.0;

@@ -144,22 +144,14 @@ void main()
 #ifdef ENTRY_row_peak
 BUF_R(0, x)
 BUF_W(1, part)
+GROUP_FOLD(group_max, float, max, 1, max_tmp, max_out)
 void main()
 {
     ROW_CHUNK()
     float top = -3e38, sum = 0.0;
     FOR_CHUNK(ch, a.v)
         top = max(top, x[OFF(0) + row * a.v + v]);
-    int l = LOCAL();
-    group_tmp[l] = top;
-    for (int h = 32; h > 0; h /= 2) {
-        barrier();
-        if (l < h)
-            group_tmp[l] = max(group_tmp[l], group_tmp[l + h]);
-    }
-    barrier();
-    float most = group_tmp[0];
-    barrier();
+    float most = group_max(top);
     FOR_CHUNK(ch, a.v)
         sum += exp(x[OFF(0) + row * a.v + v] - most);
     float all = group_sum(sum);

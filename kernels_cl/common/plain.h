@@ -4,7 +4,7 @@
 #ifndef COMMON_PLAIN_H
 #define COMMON_PLAIN_H
 
-#include "common/base.h"
+#include "common/group.h"
 #include "ops/args/plain.h"
 
 #define CHUNK PLAIN_CHUNK
@@ -97,24 +97,12 @@ typedef int VI;
 #define stv(p, x, m) (*(p) = (x))
 #define stvi(p, x, m) (*(p) = (x))
 #define only(x, m) (x)
-/* Declares the local memory of group_sum(); every work-item of a group must call it. */
+/* Declares the local memory of the calls below, which every work-item of a group must make. */
 #define GROUP_SUMS __local float group_tmp[64];
 #define group_sum(x) group_sum_(x, group_tmp)
-float group_sum_(float x, __local float *tmp);
-float group_sum_(float x, __local float *tmp)
-{
-    const int l = LOCAL();
-    tmp[l] = x;
-    for (int half_ = 32; half_ > 0; half_ /= 2) {
-        barrier(CLK_LOCAL_MEM_FENCE);
-        if (l < half_)
-            tmp[l] += tmp[l + half_];
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    const float sum = tmp[0];
-    barrier(CLK_LOCAL_MEM_FENCE);
-    return sum;
-}
+#define group_max(x) group_max_(x, group_tmp)
+GROUP_FOLD(group_sum_, float, JOIN_ADD, 1)
+GROUP_FOLD(group_max_, float, fmax, 1)
 #endif
 
 /* 1 where a condition holds, else 0. */

@@ -3,6 +3,10 @@
 #ifndef COMMON_BASE_GLSL
 #define COMMON_BASE_GLSL
 #extension GL_GOOGLE_include_directive : require
+#ifdef PV_SUBGROUP      // common/group.glsl
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_KHR_shader_subgroup_shuffle : require
+#endif
 #define PV_GLSL 1
 #include "ops/args/types.h"
 

@@ -2,7 +2,7 @@
 // Over PLAIN tensors: one voxel each work-item, or 64 work-items on a chunk of voxels.
 #ifndef COMMON_PLAIN_GLSL
 #define COMMON_PLAIN_GLSL
-#include "common/base.glsl"
+#include "common/group.glsl"
 #include "ops/args/plain.h"
 
 #define CHUNK PLAIN_CHUNK
@@ -24,21 +24,7 @@
 
 #ifdef GROUP_SUMS
 // Sum over a work-group of 64; every work-item must call it.
-shared float group_tmp[64];
-float group_sum(float x)
-{
-    int l = LOCAL();
-    group_tmp[l] = x;
-    for (int h = 32; h > 0; h /= 2) {
-        barrier();
-        if (l < h)
-            group_tmp[l] += group_tmp[l + h];
-    }
-    barrier();
-    float sum = group_tmp[0];
-    barrier();
-    return sum;
-}
+GROUP_FOLD(group_sum, float, JOIN_ADD, 1, group_tmp, group_out)
 #endif
 
 #endif

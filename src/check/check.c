@@ -478,6 +478,8 @@ static void say_again(const struct pv_check_opts *o, const pv_dev *dev, const ch
     for (size_t i = 0, n = 0; i < PV_COUNT(lower); i++)
         if (lower[i].v)
             pv_str_addf(&s, "%s%s=%llu", n++ ? "," : " --limit ", lower[i].name, (unsigned long long)lower[i].v);
+    if (l->subgroup)
+        pv_str_addf(&s, "%ssubgroup=0", strstr(s.text, " --limit ") ? "," : " --limit ");
     pv_log(PV_LOG_ERROR, "  again with: %s", s.text);
     pv_str_free(&s);
 }

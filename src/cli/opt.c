@@ -113,7 +113,8 @@ pv_dev *pv_open_device(const struct pv_dev_args *a, const struct pv_dev_opts *ba
     for (size_t i = 0; i < parts.n && ok; i++) {
         char *eq = strchr(parts.v[i], '=');
         uint64_t v = 0;
-        ok = eq && pv_parse_size(eq + 1, &v) && v > 0;
+        const bool sub = eq && pv_starts(parts.v[i], "subgroup=");
+        ok = eq && pv_parse_size(eq + 1, &v) && (sub ? v == 0 : v > 0);
         if (eq)
             *eq = 0;
         if (ok && pv_streq(parts.v[i], "binding"))
@@ -128,11 +129,13 @@ pv_dev *pv_open_device(const struct pv_dev_args *a, const struct pv_dev_opts *ba
             o.lower.local_bytes = (uint32_t)v;
         else if (ok && pv_streq(parts.v[i], "groups"))
             o.lower.max_groups = (uint32_t)v;
+        else if (ok && sub)
+            o.lower.subgroup = 1;
         else
             ok = false;
         if (!ok)
             pv_fail(PV_FAULT_USAGE, "--limit: '%s' is not one of binding, alloc, memory, wg, local, groups with a "
-                    "size such as 64K", parts.v[i]);
+                    "size such as 64K, or subgroup=0", parts.v[i]);
     }
     pv_strs_free(&parts);
     return ok ? pv_dev_open(a->device ? a->device : "auto", &o) : NULL;

@@ -83,6 +83,24 @@ void pv_cache_store(uint64_t key, const char *suffix, const void *data, size_t b
     pv_free(path);
 }
 
+static const struct pv_embedded *embedded(const char *table, const char *name)
+{
+    const struct pv_embedded *t = NULL;
+#if PV_HAVE_OPENCL
+    if (pv_streq(table, "cl"))
+        t = pv_embedded_cl;
+#endif
+#if PV_HAVE_VULKAN
+    if (pv_streq(table, "spv"))
+        t = pv_embedded_spv;
+#endif
+    while (t && t->name && !pv_streq(t->name, name))
+        t++;
+    return t && t->name ? t : NULL;
+}
+
+bool pv_kernel_there(const char *table, const char *name) { return embedded(table, name) != NULL; }
+
 bool pv_kernel_source(const char *table, const char *name, const void **data, size_t *bytes, bool *owned)
 {
     const char *dir = pv_env("PV_KERN_DIR");
@@ -98,22 +116,13 @@ bool pv_kernel_source(const char *table, const char *name, const void **data, si
         }
         pv_free(path);
     }
-    const struct pv_embedded *t = NULL;
-#if PV_HAVE_OPENCL
-    if (pv_streq(table, "cl"))
-        t = pv_embedded_cl;
-#endif
-#if PV_HAVE_VULKAN
-    if (pv_streq(table, "spv"))
-        t = pv_embedded_spv;
-#endif
+    const struct pv_embedded *t = embedded(table, name);
     *owned = false;
-    for (; t && t->name; t++)
-        if (pv_streq(t->name, name)) {
-            *data = t->data;
-            *bytes = t->size;
-            return true;
-        }
+    if (t) {
+        *data = t->data;
+        *bytes = t->size;
+        return true;
+    }
     return pv_fail(PV_FAULT_INTERNAL, "kernel %s.%s is not part of this build", name, table);
 }
 

@@ -158,6 +158,7 @@ pv_dev *pv_dev_open(const char *name, const struct pv_dev_opts *o)
     lower32(&dev->info.limits.max_wg, to->max_wg);
     lower32(&dev->info.limits.local_bytes, to->local_bytes);
     lower32(&dev->info.limits.max_groups, to->max_groups);
+    lower32(&dev->info.limits.subgroup, to->subgroup);
     if (to->max_alloc)      /* as everywhere else: what can be allocated can be bound */
         lower(&dev->info.limits.max_binding, dev->info.limits.max_alloc - 2 * dev->guard_bytes);
 

@@ -26,7 +26,7 @@ struct pv_limits {
     uint32_t local_bytes;       /* local (shared) memory of a work-group */
     uint32_t bind_align;        /* bytes; offsets of bindings are multiples of it */
     uint32_t max_groups;        /* work-groups along one dimension */
-    uint32_t subgroup;          /* sub-group size, 0 if unknown */
+    uint32_t subgroup;          /* sub-group size, 0 if unknown; lowered to 1: neither sub-groups nor matrix units */
     uint32_t compute_units;
     bool fp16, fp64;
 };

@@ -89,6 +89,7 @@ struct pv_dev {
     struct pv_prof *prof;
     int num_prof, cap_prof;
     uint64_t guard_bytes;
+    int subgroup;               /* of reductions (common/group): size, -1: the compiler chooses it, 0: without */
     int gemm_state;             /* pv_gemm_begin: 0 not called, 1 works, -1 does not */
     double gemm_seconds;
 };
@@ -109,6 +110,7 @@ void pv_cache_store(uint64_t key, const char *suffix, const void *data, size_t b
 
 /* Kernel sources: the embedded text or words of FILE[__ENTRY], or the file of that name under PV_KERN_DIR. */
 bool pv_kernel_source(const char *table, const char *name, const void **data, size_t *bytes, bool *owned);
+bool pv_kernel_there(const char *table, const char *name);
 
 /* The library that environment variable `env` names, else the first of `names` that can be opened. NULL: *why says what
  * the variable named and why that cannot be opened, or is NULL if it is not set; pv_free it. */

@@ -165,7 +165,9 @@ int main(int argc, char **argv)
             launched = launched || (!has[k] && pv_starts(pv_embedded_spv[i].name, owned[k].file));
         for (int j = 0; j < num_seen; j++) {
             char *name = pv_asprintf("%s__%s", seen[j].file, seen[j].entry);
-            launched = launched || pv_streq(name, pv_embedded_spv[i].name);
+            const size_t n = strlen(name);      /* in either form */
+            launched = launched || (pv_starts(pv_embedded_spv[i].name, name) &&
+                                    (!pv_embedded_spv[i].name[n] || pv_streq(pv_embedded_spv[i].name + n, "__sub")));
             pv_free(name);
         }
         if (!launched)

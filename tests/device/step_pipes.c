@@ -63,9 +63,12 @@ static bool make_layout(int num, VkPipelineLayout *out)
     return v.layout(v.dev, &li, NULL, out) == VK_SUCCESS;
 }
 
-static bool compile(const struct pv_kernel *k, const int32_t *spec, VkPipeline *out)
+enum { SUBGROUP = 64 };
+
+/* form: behind the name; VK_SUBGROUP_FORM: with sub-groups of SUBGROUP. */
+static bool compile(const struct pv_kernel *k, const int32_t *spec, const char *form, VkPipeline *out)
 {
-    char *name = pv_asprintf("%s__%s", k->file, k->entry);
+    char *name = pv_asprintf("%s__%s%s", k->file, k->entry, form);
     const void *words;
     size_t bytes;
     bool owned, found = pv_kernel_source("spv", name, &words, &bytes, &owned);
@@ -76,11 +79,16 @@ static bool compile(const struct pv_kernel *k, const int32_t *spec, VkPipeline *
     VkShaderModuleCreateInfo mi = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = bytes,
                                    .pCode = words};
     VkShaderModule module;
-    VkSpecializationMapEntry map[PV_MAX_SPEC];
+    VkSpecializationMapEntry map[PV_MAX_SPEC + 1];
+    int32_t values[PV_MAX_SPEC + 1];
     uint32_t n = 0;
-    for (; k->spec && k->spec[n]; n++)
+    for (; k->spec && k->spec[n]; n++) {
         map[n] = (VkSpecializationMapEntry){n, n * 4, 4};
-    VkSpecializationInfo si = {.mapEntryCount = n, .pMapEntries = map, .dataSize = n * 4u, .pData = spec};
+        values[n] = spec[n];
+    }
+    map[n] = (VkSpecializationMapEntry){VK_SUBGROUP_SPEC, n * 4, 4};
+    values[n++] = SUBGROUP;
+    VkSpecializationInfo si = {.mapEntryCount = n, .pMapEntries = map, .dataSize = n * 4u, .pData = values};
     if (v.module(v.dev, &mi, NULL, &module) != VK_SUCCESS)
         return false;
     VkComputePipelineCreateInfo ci = {.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
@@ -91,14 +99,10 @@ static bool compile(const struct pv_kernel *k, const int32_t *spec, VkPipeline *
     return v.pipelines(v.dev, VK_NULL_HANDLE, 1, &ci, NULL, out) == VK_SUCCESS;
 }
 
-int step_pipe(const struct pv_kernel *k, const int32_t *spec)
+static int one_form(const struct pv_kernel *k, const int32_t *spec, const char *form)
 {
-    if (!v.dev && !open_device()) {
-        printf("no Vulkan driver that gives statistics\n");
-        return 77;
-    }
     VkPipeline pipe;
-    if (!compile(k, spec, &pipe)) {
+    if (!compile(k, spec, form, &pipe)) {
         printf("%s\t%s does not compile\n", k->entry, k->file);
         return 1;
     }
@@ -112,11 +116,26 @@ int step_pipe(const struct pv_kernel *k, const int32_t *spec)
     printf("%s\t", k->entry);
     for (int i = 0; k->spec && k->spec[i]; i++)
         printf("%s%s=%d", i ? " " : "", k->spec[i], spec[i]);
+    if (*form)
+        printf("%sPV_SUBGROUP=%d", k->spec ? " " : "", SUBGROUP);
     printf("\t");
     for (uint32_t i = 0; i < n; i++)
         printf("%s=%llu;", st[i].name, (unsigned long long)st[i].value.u64);
     printf("\n");
     return 0;
+}
+
+int step_pipe(const struct pv_kernel *k, const int32_t *spec)
+{
+    if (!v.dev && !open_device()) {
+        printf("no Vulkan driver that gives statistics\n");
+        return 77;
+    }
+    char *name = pv_asprintf("%s__%s" VK_SUBGROUP_FORM, k->file, k->entry);
+    const bool two = pv_kernel_there("spv", name);
+    pv_free(name);
+    int code = one_form(k, spec, "");
+    return two && !code ? one_form(k, spec, VK_SUBGROUP_FORM) : code;
 }
 #else
 int step_pipe(const struct pv_kernel *k, const int32_t *spec)

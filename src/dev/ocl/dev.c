@@ -27,6 +27,24 @@ static uint64_t number_of(const struct ocl_api *cl, cl_device_id id, cl_device_i
     return v;
 }
 
+char *ocl_extensions(const struct ocl_api *cl, cl_device_id id)
+{
+    size_t n = 0;
+    cl->clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, 0, NULL, &n);
+    char *ext = pv_zalloc(n + 1);
+    cl->clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, n, ext, NULL);
+    return ext;
+}
+
+/* Size of sub-groups where the driver has one for all kernels, by extensions of makers; else 0. */
+static uint32_t subgroup_of(const struct ocl_api *cl, cl_device_id id, const char *ext)
+{
+    enum { WARP_SIZE_NV = 0x4003, WAVEFRONT_WIDTH_AMD = 0x4043 };
+    if (strstr(ext, "cl_nv_device_attribute_query"))
+        return (uint32_t)number_of(cl, id, WARP_SIZE_NV);
+    return strstr(ext, "cl_amd_device_attribute_query") ? (uint32_t)number_of(cl, id, WAVEFRONT_WIDTH_AMD) : 0;
+}
+
 static void describe(const struct ocl_api *cl, cl_device_id id, const char *platform, struct pv_dev_info *o)
 {
     memset(o, 0, sizeof *o);
@@ -42,16 +60,16 @@ static void describe(const struct ocl_api *cl, cl_device_id id, const char *plat
     for (size_t i = 0; i < PV_COUNT(fat_platforms); i++)
         if (o->type == PV_DEV_CPU && strstr(platform, fat_platforms[i]))
             o->cls = PV_FAT;
-    char ext[8192] = "";
-    cl->clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, sizeof ext - 1, ext, NULL);
+    char *ext = ocl_extensions(cl, id);
     o->limits = (struct pv_limits){
         .memory = number_of(cl, id, CL_DEVICE_GLOBAL_MEM_SIZE),
         .max_alloc = number_of(cl, id, CL_DEVICE_MAX_MEM_ALLOC_SIZE),
         .max_wg = (uint32_t)number_of(cl, id, CL_DEVICE_MAX_WORK_GROUP_SIZE),
         .local_bytes = (uint32_t)number_of(cl, id, CL_DEVICE_LOCAL_MEM_SIZE),
-        .bind_align = 16, .max_groups = 0x7fffffff,
+        .bind_align = 16, .max_groups = 0x7fffffff, .subgroup = subgroup_of(cl, id, ext),
         .compute_units = (uint32_t)number_of(cl, id, CL_DEVICE_MAX_COMPUTE_UNITS),
         .fp16 = strstr(ext, "cl_khr_fp16") != NULL, .fp64 = strstr(ext, "cl_khr_fp64") != NULL};
+    pv_free(ext);
     /* kernels count elements in 32 bits */
     if (o->limits.max_alloc > (uint64_t)4 << 30)
         o->limits.max_alloc = (uint64_t)4 << 30;

@@ -34,78 +34,18 @@ static bool same(const struct product *p, const float *d)
     return true;
 }
 
-static cl_kernel build(const pv_dev *dev, int unit, cl_program *prog, char *why, size_t size)
-{
-    struct ocl_dev *d = dev->impl;
-    const void *text;
-    size_t bytes, n = 0;
-    bool owned;
-    cl_int e;
-    if (!pv_kernel_source("cl", "mma_probe", &text, &bytes, &owned)) {
-        snprintf(why, size, "mma_probe.cl is missing");
-        return NULL;
-    }
-    const char *src = text;
-    char options[96];
-    snprintf(options, sizeof options, "-cl-std=CL1.2 -DPV_SIMT=1 -DUNIT=%d%s", unit,
-             d->oclgrind ? " -cl-opt-disable" : "");
-    *prog = d->cl->clCreateProgramWithSource(d->ctx, 1, &src, &bytes, &e);
-    if (e == CL_SUCCESS)
-        e = d->cl->clBuildProgram(*prog, 1, &d->id, options, NULL, NULL);
-    cl_kernel kern = e == CL_SUCCESS ? d->cl->clCreateKernel(*prog, "mma_probe", &e) : NULL;
-    if (e != CL_SUCCESS) {
-        n = (size_t)snprintf(why, size, "%s: ", ocl_error_name(e));
-        if (*prog)
-            d->cl->clGetProgramBuildInfo(*prog, d->id, CL_PROGRAM_BUILD_LOG, size - n - 1, why + n, NULL);
-    }
-    if (owned)
-        pv_free((void *)(uintptr_t)text);
-    return e == CL_SUCCESS ? kern : NULL;
-}
-
-static cl_int multiply(struct ocl_dev *d, cl_kernel kern, const struct product *p, float *out)
-{
-    const void *from[3] = {p->a, p->b, p->c};
-    const size_t bytes[3] = {sizeof p->a, sizeof p->b, sizeof p->c}, items[1] = {WARP};
-    cl_mem mem[3] = {0};
-    cl_int e = CL_SUCCESS;
-    for (int i = 0; i < 3 && e == CL_SUCCESS; i++) {
-        mem[i] = d->cl->clCreateBuffer(d->ctx, CL_MEM_READ_WRITE, bytes[i], NULL, &e);
-        if (e == CL_SUCCESS)
-            e = d->cl->clEnqueueWriteBuffer(d->queue, mem[i], CL_TRUE, 0, bytes[i], from[i], 0, NULL, NULL);
-        if (e == CL_SUCCESS)
-            e = d->cl->clSetKernelArg(kern, (cl_uint)i, sizeof mem[i], &mem[i]);
-    }
-    if (e == CL_SUCCESS)
-        e = d->cl->clEnqueueNDRangeKernel(d->queue, kern, 1, NULL, items, items, 0, NULL, NULL);
-    if (e == CL_SUCCESS)
-        e = d->cl->clEnqueueReadBuffer(d->queue, mem[2], CL_TRUE, 0, bytes[2], out, 0, NULL, NULL);
-    for (int i = 0; i < 3; i++)
-        if (mem[i])
-            d->cl->clReleaseMemObject(mem[i]);
-    return e;
-}
-
 /* false: why it cannot be used. */
 static bool works(const pv_dev *dev, int unit, char *why, size_t size)
 {
-    struct ocl_dev *d = dev->impl;
     struct product p;
     float out[M * N] = {0};
-    cl_program prog = NULL;
-    why[0] = 0;
-    cl_kernel kern = build(dev, unit, &prog, why, size);
-    if (kern) {
-        fill(&p);
-        cl_int e = multiply(d, kern, &p, out);
-        if (e != CL_SUCCESS)
-            snprintf(why, size, "%s", ocl_error_name(e));
-        else if (!same(&p, out))
-            snprintf(why, size, "wrong results");
-        d->cl->clReleaseKernel(kern);
-    }
-    if (prog)
-        d->cl->clReleaseProgram(prog);
+    char options[32];
+    snprintf(options, sizeof options, "-DUNIT=%d", unit);
+    fill(&p);
+    const struct ocl_probe probe = {.name = "mma_probe", .options = options, .num = 3, .from = {p.a, p.b, p.c},
+                                    .bytes = {sizeof p.a, sizeof p.b, sizeof p.c}, .items = WARP, .groups = 1};
+    if (ocl_probe(dev, &probe, out, why, size) && !same(&p, out))
+        snprintf(why, size, "wrong results");
     return !why[0];
 }
 

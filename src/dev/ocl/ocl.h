@@ -44,6 +44,7 @@ struct ocl_pending { cl_event event; void *host; struct ocl_pending *next; };
 /* follows: several kernels, of which `event` is the last; they began when the work before them ended. */
 struct ocl_timed { cl_event event; const char *label, *kernel; bool follows; };
 
+enum { OCL_SUBGROUP_OPTIONS = 64 };
 struct ocl_dev {
     const struct ocl_api *cl;
     cl_device_id id;
@@ -61,6 +62,8 @@ struct ocl_dev {
     int unflushed;                      /* launches since the last clFlush */
     struct pv_matrix matrix;            /* m 0: none; known once it was asked for */
     bool matrix_asked;
+    char subgroup_options[OCL_SUBGROUP_OPTIONS];
+    bool subgroup_asked;
     bool sync;
     /* PoCL keeps what it compiles on disk itself; asked for a binary, it first compiles every kernel of the program
      * once more, for work-groups of any size. */
@@ -70,6 +73,20 @@ struct ocl_dev {
     bool oclgrind;
 };
 
+/* A kernel `name` of name.cl on buffers alone, all filled from the host. */
+enum { OCL_PROBE_BUFFERS = 4 };
+struct ocl_probe {
+    const char *name, *options;         /* further ones of the compiler */
+    int num;
+    const void *from[OCL_PROBE_BUFFERS];
+    size_t bytes[OCL_PROBE_BUFFERS];
+    size_t items, groups;
+};
+/* Builds and runs it; out receives its last buffer. False: it does not, `why` says why (else it is empty). Waits. */
+bool ocl_probe(const pv_dev *dev, const struct ocl_probe *p, void *out, char *why, size_t size);
+
+const char *ocl_standard(const char *options);      /* option of the language, where `options` have none */
+char *ocl_extensions(const struct ocl_api *cl, cl_device_id id);        /* names with spaces; pv_free it */
 const char *ocl_error_name(cl_int e);
 /* Raises the device's sticky failure when e is not CL_SUCCESS; true if it is. */
 bool ocl_ok(pv_dev *dev, cl_int e, const char *call);
@@ -78,6 +95,9 @@ void ocl_time(pv_dev *dev, struct ocl_timed t);         /* takes over t.event; N
 const char *ocl_gemm_library(struct pv_str *why);
 bool ocl_gemm(pv_dev *dev, const struct pv_gemm *g, const struct pv_gemm_side side[3], char why[128]);
 bool ocl_matrix(const pv_dev *dev, struct pv_matrix *out);
+/* Compiler options of programs with reductions, empty if these do without sub-groups; sets dev->subgroup. The first
+ * call finds out and waits. */
+const char *ocl_subgroup_options(pv_dev *dev);
 void ocl_gemm_close(pv_dev *dev);
 void ocl_programs_save(pv_dev *dev);
 void ocl_programs_free(struct ocl_dev *d);

@@ -100,6 +100,22 @@ static struct ocl_program *get_program(pv_dev *dev, const struct pv_kernel *k, c
     return p;
 }
 
+/* Whether its program has reductions over work-groups (common/group.h). */
+static bool reduces(const struct pv_kernel *k)
+{
+    static const char word[] = "PV_SHUFFLE";
+    const void *text;
+    size_t bytes;
+    bool owned, found = false;
+    if (!pv_kernel_source("cl", k->file, &text, &bytes, &owned))
+        return false;
+    for (const char *s = text, *end = s + bytes; !found && (s = memchr(s, word[0], (size_t)(end - s))); s++)
+        found = (size_t)(end - s) >= sizeof word - 1 && !memcmp(s, word, sizeof word - 1);
+    if (owned)
+        pv_free((void *)(uintptr_t)text);
+    return found;
+}
+
 cl_kernel ocl_get_kernel(pv_dev *dev, const struct pv_resolved *r)
 {
     struct ocl_dev *d = dev->impl;
@@ -109,8 +125,9 @@ cl_kernel ocl_get_kernel(pv_dev *dev, const struct pv_resolved *r)
             return c->kern;
 
     struct pv_str options = {0};
-    pv_str_addf(&options, "-cl-std=CL1.2 %s", dev->info.cls == PV_FAT ? "-DPV_FAT=1" : "-DPV_SIMT=1");
-    if (((struct ocl_dev *)dev->impl)->oclgrind)    /* its checks know not all instructions of optimised code */
+    const char *sub = reduces(r->k) ? ocl_subgroup_options(dev) : "";
+    pv_str_addf(&options, "%s%s%s", ocl_standard(sub), dev->info.cls == PV_FAT ? "-DPV_FAT=1" : "-DPV_SIMT=1", sub);
+    if (d->oclgrind)        /* its checks know not all instructions of optimised code */
         pv_str_addf(&options, " -cl-opt-disable");
     for (int i = 0; i < r->num_spec; i++)
         pv_str_addf(&options, " -D%s=%d", r->k->spec[i], r->spec[i]);

@@ -131,20 +131,22 @@ static bool create_device(pv_dev *dev, struct vk_dev *d)
     const struct vk_loader *l = d->l;
     uint32_t bits = 0;
     d->family = (uint32_t)compute_family(l, d->phys, &bits);
-    const char *ext[4];
+    const char *ext[5];
     uint32_t num_ext = 0, have = 0;
     l->vkEnumerateDeviceExtensionProperties(d->phys, NULL, &have, NULL);
     VkExtensionProperties *props = pv_array(VkExtensionProperties, have + 1);
     l->vkEnumerateDeviceExtensionProperties(d->phys, NULL, &have, props);
-    for (uint32_t i = 0; i < have; i++)
-        if (pv_streq(props[i].extensionName, "VK_KHR_portability_subset"))
-            ext[num_ext++] = "VK_KHR_portability_subset";
+    if (vk_has_extension(props, have, "VK_KHR_portability_subset"))
+        ext[num_ext++] = "VK_KHR_portability_subset";
     void *features = vk_matrix_find(dev, props, have, ext, &num_ext);
+    VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes;
+    void *chain = vk_subgroup_find(dev, props, have, ext, &num_ext, &sizes);
+    sizes.pNext = features;
     pv_free(props);
     float priority = 1;
     VkDeviceQueueCreateInfo q = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
         .queueFamilyIndex = d->family, .queueCount = 1, .pQueuePriorities = &priority};
-    VkDeviceCreateInfo ci = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = features,
+    VkDeviceCreateInfo ci = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = chain ? chain : features,
         .queueCreateInfoCount = 1, .pQueueCreateInfos = &q, .enabledExtensionCount = num_ext,
         .ppEnabledExtensionNames = ext};
     VkResult r = l->vkCreateDevice(d->phys, &ci, NULL, &d->dev);

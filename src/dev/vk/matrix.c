@@ -49,21 +49,13 @@ static void *make_chain(struct chain *c)
     return &c->matrix;
 }
 
-static bool has(const VkExtensionProperties *all, uint32_t n, const char *name)
-{
-    for (uint32_t i = 0; i < n; i++)
-        if (pv_streq(all[i].extensionName, name))
-            return true;
-    return false;
-}
-
 /* A sub-group must have one size, or the driver would choose it kernel by kernel. */
 static bool one_size(const struct vk_dev *d, const VkExtensionProperties *all, uint32_t n)
 {
     VkPhysicalDeviceSubgroupSizeControlPropertiesEXT size = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES_EXT};
     VkPhysicalDeviceProperties2 p = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &size};
-    if (!has(all, n, "VK_EXT_subgroup_size_control"))
+    if (!vk_has_extension(all, n, "VK_EXT_subgroup_size_control"))
         return true;
     d->l->vkGetPhysicalDeviceProperties2(d->phys, &p);
     return size.minSubgroupSize == size.maxSubgroupSize;
@@ -109,7 +101,7 @@ void *vk_matrix_find(pv_dev *dev, const VkExtensionProperties *all, uint32_t n, 
     const char *why = NULL;
     d->matrix = (struct pv_matrix){0};
     for (size_t i = 0; i < PV_COUNT(extensions) && !why; i++)
-        if (!has(all, n, extensions[i]))
+        if (!vk_has_extension(all, n, extensions[i]))
             why = extensions[i];
     struct chain *c = pv_new(struct chain);
     VkPhysicalDeviceFeatures2 f = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = make_chain(c)};

@@ -177,6 +177,38 @@ void vk_profile(pv_dev *dev) {}     /* times are collected as batches finish */
 
 /* ---- pipelines ---- */
 
+/* The shader of k, `form` behind its name; VK_NULL_HANDLE after a failure. */
+static VkShaderModule load_shader(pv_dev *dev, const struct pv_kernel *k, const char *form)
+{
+    struct vk_dev *d = dev->impl;
+    char *name = pv_asprintf("%s__%s%s", k->file, k->entry, form);
+    const void *words;
+    size_t bytes;
+    bool owned = false;
+    VkShaderModule module = VK_NULL_HANDLE;
+    if (pv_kernel_source("spv", name, &words, &bytes, &owned)) {
+        VkShaderModuleCreateInfo mi = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = bytes,
+                                       .pCode = words};
+        vk_ok(dev, d->vkCreateShaderModule(d->dev, &mi, NULL, &module), "vkCreateShaderModule");
+    } else {
+        pv_dev_fail(dev, "shader %s is missing", name);
+    }
+    if (owned)
+        pv_free((void *)(uintptr_t)words);
+    pv_free(name);
+    return dev->failed ? VK_NULL_HANDLE : module;
+}
+
+static bool has_subgroup_form(const struct vk_dev *d, const struct pv_kernel *k)
+{
+    if (!d->subgroup)
+        return false;
+    char *name = pv_asprintf("%s__%s" VK_SUBGROUP_FORM, k->file, k->entry);
+    bool there = pv_kernel_there("spv", name);
+    pv_free(name);
+    return there;
+}
+
 static VkPipeline get_pipeline(pv_dev *dev, const struct pv_resolved *r)
 {
     struct vk_dev *d = dev->impl;
@@ -185,36 +217,31 @@ static VkPipeline get_pipeline(pv_dev *dev, const struct pv_resolved *r)
         if (p->k == r->k && !memcmp(p->spec, r->spec, sizeof(int32_t) * (size_t)r->num_spec))
             return p->pipe;
 
-    char *name = pv_asprintf("%s__%s", r->k->file, r->k->entry);
-    const void *words;
-    size_t bytes;
-    bool owned = false;
-    if (!pv_kernel_source("spv", name, &words, &bytes, &owned)) {
-        pv_dev_fail(dev, "shader %s is missing", name);
-        pv_free(name);
+    const bool sub = has_subgroup_form(d, r->k);
+    VkShaderModule module = load_shader(dev, r->k, sub ? VK_SUBGROUP_FORM : "");
+    if (!module)
         return VK_NULL_HANDLE;
+    VkSpecializationMapEntry map[PV_MAX_SPEC + 1];
+    int32_t values[PV_MAX_SPEC + 1];
+    const uint32_t n = (uint32_t)r->num_spec + sub;
+    for (uint32_t i = 0; i < n; i++) {
+        const bool last = i == (uint32_t)r->num_spec;
+        map[i] = (VkSpecializationMapEntry){last ? VK_SUBGROUP_SPEC : i, i * 4, 4};
+        values[i] = last ? d->subgroup : r->spec[i];
     }
-    pv_free(name);
-    VkShaderModuleCreateInfo mi = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = bytes,
-                                   .pCode = words};
-    VkShaderModule module;
-    VkResult res = d->vkCreateShaderModule(d->dev, &mi, NULL, &module);
-    if (owned)
-        pv_free((void *)(uintptr_t)words);
-    if (!vk_ok(dev, res, "vkCreateShaderModule"))
-        return VK_NULL_HANDLE;
-    VkSpecializationMapEntry map[PV_MAX_SPEC];
-    for (int i = 0; i < r->num_spec; i++)
-        map[i] = (VkSpecializationMapEntry){(uint32_t)i, (uint32_t)i * 4, 4};
-    VkSpecializationInfo spec = {.mapEntryCount = (uint32_t)r->num_spec, .pMapEntries = map,
-                                 .dataSize = (size_t)r->num_spec * 4, .pData = r->spec};
+    VkSpecializationInfo spec = {.mapEntryCount = n, .pMapEntries = map, .dataSize = n * 4u, .pData = values};
+    VkPipelineShaderStageRequiredSubgroupSizeCreateInfoEXT size = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO_EXT,
+        .requiredSubgroupSize = (uint32_t)d->subgroup};
     VkComputePipelineCreateInfo ci = {.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .pNext = sub && d->subgroup_asked ? &size : NULL,
+                  .flags = sub ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT : 0,
                   .stage = VK_SHADER_STAGE_COMPUTE_BIT, .module = module, .pName = "main",
                   .pSpecializationInfo = &spec},
         .layout = d->layout[r->num_bind]};
     VkPipeline pipe;
-    res = d->vkCreateComputePipelines(d->dev, d->cache, 1, &ci, NULL, &pipe);
+    VkResult res = d->vkCreateComputePipelines(d->dev, d->cache, 1, &ci, NULL, &pipe);
     d->vkDestroyShaderModule(d->dev, module, NULL);
     if (res != VK_SUCCESS) {
         pv_dev_fail(dev, "%s: no pipeline for %s/%s (Vulkan result %d)", r->label, r->k->file, r->k->entry,

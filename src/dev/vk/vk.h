@@ -40,6 +40,11 @@ struct vk_loader {
 const struct vk_loader *vk_load(struct pv_str *why);
 int vk_validation_errors(void);         /* messages of the validation layer so far (PV_VALIDATE=1) */
 
+/* Shaders with reductions exist twice; this stands behind the name of the one with sub-groups, whose size is a
+ * constant. */
+#define VK_SUBGROUP_FORM "__sub"
+enum { VK_SUBGROUP_SPEC = PV_MAX_SPEC };
+
 enum { VK_BATCHES = 3, VK_SETS = 256, VK_QUERIES = 1024, VK_MAX_SPEC = PV_MAX_SPEC };
 
 /* A buffer with memory of its own, mapped if it is host-visible. */
@@ -85,6 +90,8 @@ struct vk_dev {
     double ns_per_tick;
     bool timestamps, sync;
     struct pv_matrix matrix;            /* m 0: none */
+    int subgroup;                       /* work-items of the full sub-groups that reductions use; 0: none */
+    bool subgroup_asked;                /* a pipeline must ask for that size */
     VkCommandPool cmd_pool;
     struct vk_batch batch[VK_BATCHES];
     int cur, most_commands;             /* the batch that is recorded, where it is submitted */
@@ -110,6 +117,12 @@ bool vk_ok(pv_dev *dev, VkResult r, const char *call);      /* raises the sticky
  * its features, pv_free them after. NULL: there are none, or this program cannot use them. */
 void *vk_matrix_find(pv_dev *dev, const VkExtensionProperties *all, uint32_t n, const char **ext, uint32_t *num_ext);
 bool vk_matrix(const pv_dev *dev, struct pv_matrix *out);
+
+/* subgroup.c: the same for reductions by shuffles (common/group.glsl): sets d->subgroup, appends at most one
+ * extension and fills f, which must live on until the device is made; its address, or NULL if they cannot be used. */
+void *vk_subgroup_find(pv_dev *dev, const VkExtensionProperties *all, uint32_t n, const char **ext, uint32_t *num_ext,
+                       VkPhysicalDeviceSubgroupSizeControlFeaturesEXT *f);
+bool vk_has_extension(const VkExtensionProperties *all, uint32_t n, const char *name);
 
 /* mem.c */
 struct vk_block *vk_block_new(pv_dev *dev, VkDeviceSize bytes, VkMemoryPropertyFlags need,
