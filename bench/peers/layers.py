@@ -51,7 +51,7 @@ class Side:
         with tempfile.NamedTemporaryFile(suffix='.json') as f:
             out = out or f.name
             subprocess.run([*self.program, '--shapes', shapes_file, '--reps', str(self.a.reps), '--seconds',
-                            str(self.a.seconds), '--out', out, *self.more, *more], check=True, env=self.env,
+                            str(self.a.seconds), '--window', str(self.a.window), '--out', out, *self.more, *more], check=True, env=self.env,
                            stdout=subprocess.DEVNULL)
             with open(out) as r:
                 return json.load(r)
@@ -120,7 +120,7 @@ class Ours(Side):
 
 def same_conditions(a):
     """For this process and those it starts: the first processors, and no huge pages."""
-    about = {'threads': a.threads, 'processors': os.cpu_count()}
+    about = {'threads': a.threads, 'processors': os.cpu_count(), 'window_ms': a.window}
     if hasattr(os, 'sched_setaffinity'):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:a.threads])
         pr_set_thp_disable = 41
@@ -177,6 +177,8 @@ def main():
     p.add_argument('--rounds', type=int, default=5)
     p.add_argument('--reps', type=int, default=10, help='of a layer in a round, at least 5')
     p.add_argument('--seconds', type=float, default=0.3, help='per layer and round, about')
+    p.add_argument('--window', type=float, default=10, help='ms of runs one after another that are waited for once '
+                   '(0: every run is waited for)')
     p.add_argument('--ways', help='folder for the searches of oneDNN')
     p.add_argument('--out')
     a = p.parse_args()

@@ -352,14 +352,19 @@ static bool way_make(struct one *o, const struct conv *c, int pass, struct way *
     return true;
 }
 
-static bool once(struct one *o, const struct way *y, double *ms)
+/* `runs` one after another, waited for once; *ms: of one. */
+static bool sample(struct one *o, const struct way *y, int runs, double *ms)
 {
     uint64_t t0 = pv_clock_ns();
-    bool fine = ONE(dnnl_primitive_execute(y->run, o->stream, y->num_args, y->args)) &&
-                ONE(dnnl_stream_wait(o->stream));
-    *ms = (double)(pv_clock_ns() - t0) * 1e-6;
+    bool fine = true;
+    for (int i = 0; i < runs && fine; i++)
+        fine = ONE(dnnl_primitive_execute(y->run, o->stream, y->num_args, y->args));
+    fine = fine && ONE(dnnl_stream_wait(o->stream));
+    *ms = (double)(pv_clock_ns() - t0) * 1e-6 / runs;
     return fine;
 }
+
+static bool once(struct one *o, const struct way *y, double *ms) { return sample(o, y, 1, ms); }
 
 /* The first descriptor for an algorithm and a layout; NULL if there is none. *hint must live as long. */
 static dnnl_primitive_desc_t desc_make(struct one *o, const struct conv *c, int pass, dnnl_alg_kind_t alg,
@@ -496,17 +501,22 @@ static bool measure(struct one *o, const struct conv *c, int pass, const struct 
     if (fine && pass != FWD)            /* as in `bench ops`; all of them are multiplied nevertheless */
         fine = zero(s.best.mem[Y]);
     double v[MOST_REPS], skip;
-    int n = 0;
+    int n = 0, runs = 1;
     fine = fine && once(o, &s.best, &skip) && once(o, &s.best, &skip);
+    if (fine && a->window > 0) {
+        runs = pv_bench_runs(c->l, skip, a->window);
+        fine = sample(o, &s.best, runs, &skip);
+    }
     uint64_t t0 = pv_clock_ns();
     while (fine && n < a->reps && (n < 5 || (double)(pv_clock_ns() - t0) * 1e-9 < a->seconds))
-        fine = once(o, &s.best, &v[n++]);
+        fine = sample(o, &s.best, runs, &v[n++]);
     if (fine && pass != FWD && !s.best.own[Y])
         fine = fill((struct conv *)c, Y, 1);
     if (fine) {
         pv_json *r = pv_layer_row(c->l, pass_names[pass], s.best.impl);
         pv_layer_put_times(r, c->l, v, n, 1, 0);
         pv_json_remove(r, "share_of_fma_peak");
+        pv_json_set_num(r, "runs", runs);
         pv_json_set_str(r, "algorithm", s.best.algorithm);
         pv_json_set_str(r, "formats", s.best.formats);
         pv_json_set_str(r, "way", s.best.label);
@@ -657,6 +667,7 @@ static int run(int argc, char **argv)
         {"phase", PV_OPT_STR, &a.phase, "NAME", "only fwd, \"bwd data\" or \"bwd weight\""},
         {"reps", PV_OPT_INT, &reps, "N", "timed repetitions (default 20)"},
         {"seconds", PV_OPT_NUM, &a.seconds, "S", "at most about so long, but 5 repetitions (default 1)"},
+        {"window", PV_OPT_NUM, &a.window, "MS", "run one after another for about MS, then wait (0: wait each time)"},
         {"like", PV_OPT_STR, &like, "F.json", "take formats and implementations of this earlier result, search none"},
         {"out", PV_OPT_STR, &out, "F.json", "write the result there"},
         {0}};

@@ -44,7 +44,11 @@ struct pv_bench_ops_args {
     const char *phase;          /* only "fwd", "bwd", "bwd data", "bwd weight"; NULL: all */
     int reps;                   /* per shape and phase; fewer where one takes long */
     double seconds;             /* at most about this long per shape and phase */
+    double window;              /* run one after another, waiting once, until about so many ms are over; 0: wait each time */
 };
+/* Runs of a sample: as many as fill the window (ms) where one takes `ms`, whose outputs take 256 MiB at most. */
+enum { PV_BENCH_MOST_RUNS = 64 };
+int pv_bench_runs(const struct pv_layer *l, double ms, double window);
 pv_json *pv_bench_ops_run(pv_dev *dev, const struct pv_bench_ops_args *a);  /* NULL after a fault */
 
 struct pv_bench_step_args {

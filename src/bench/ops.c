@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Single ops at the shapes of a list: forward, and backward where there is one (convolutions: data and weights apart).
  * An op is called as networks call it, so packing of weights and sums of slabs are part of its time. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,63 +225,91 @@ static const struct bench_op *find_op(const char *name)
 
 struct phase { const char *name; unsigned grads; };     /* grads: bit per input; 0: forward */
 
-static bool once(pv_tape *t, const struct bench_op *op, const struct pv_layer *l, pv_tensor **in, unsigned grads,
-                 double *ms)
+/* `runs` one after another, of which only the last is waited for; *ms: of one. Backwards each has a tape of its own (tapes
+ * 0 to runs - 1, recorded before the time begins) and writes its gradients as the first of a step does. */
+static bool sample(pv_tape *const *tapes, int runs, const struct bench_op *op, const struct pv_layer *l, pv_tensor **in,
+                   unsigned grads, double *ms)
 {
-    t->recording = grads != 0;
+    pv_dev *dev = tapes[0]->dev;
+    pv_tensor *y[PV_BENCH_MOST_RUNS] = {NULL}, *dy = NULL;
     for (int i = 0; i < MOST_IN; i++)
         if (in[i])
             in[i]->needs_grad = grads >> i & 1;
-    if (!pv_dev_finish(t->dev))
-        return false;
-    uint64_t t0 = pv_clock_ns();
-    pv_tensor *y = op->call(t, l, in);
-    if (y && !grads && pv_tensor_pin(y))    /* a normalisation that its reader would apply is applied */
-        pv_tensor_unpin(y);
-    if (grads && y) {
-        pv_tensor *dy = pv_tensor_new(t->dev, y->h, PV_F32);
-        pv_tensor_zero(dy);
-        pv_dev_finish(t->dev);
-        t0 = pv_clock_ns();
-        pv_backward_from(t, 1, &y, &dy);
-        pv_tensor_put(&dy);
+    for (int i = 0; i < runs && grads; i++) {
+        tapes[i]->recording = true;
+        y[i] = op->call(tapes[i], l, in);
     }
-    bool ok = pv_dev_finish(t->dev);
-    *ms = (double)(pv_clock_ns() - t0) * 1e-6;
-    pv_tensor_put(&y);
-    pv_tape_clear(t);
-    for (int i = 0; i < MOST_IN; i++)
-        if (in[i]) {
-            pv_tensor_put(&in[i]->grad);
-            in[i]->grad_valid = in[i]->needs_grad = false;
+    if (y[0]) {
+        dy = pv_tensor_new(dev, y[0]->h, PV_F32);
+        pv_tensor_zero(dy);
+    }
+    bool ok = pv_dev_finish(dev);
+    uint64_t t0 = pv_clock_ns();
+    for (int i = 0; i < runs && ok; i++) {
+        if (grads) {
+            pv_backward_from(tapes[i], 1, &y[i], &dy);
+        } else {
+            tapes[i]->recording = false;
+            y[i] = op->call(tapes[i], l, in);
+            if (y[i] && pv_tensor_pin(y[i]))    /* a normalisation that its reader would apply is applied */
+                pv_tensor_unpin(y[i]);
         }
+        pv_tensor_put(&y[i]);
+        for (int j = 0; j < MOST_IN; j++)
+            if (in[j]) {
+                pv_tensor_put(&in[j]->grad);
+                in[j]->grad_valid = false;
+            }
+    }
+    ok = pv_dev_finish(dev) && ok;
+    *ms = (double)(pv_clock_ns() - t0) * 1e-6 / runs;
+    pv_tensor_put(&dy);
+    for (int i = 0; i < runs; i++) {
+        pv_tensor_put(&y[i]);
+        pv_tape_clear(tapes[i]);
+    }
+    for (int i = 0; i < MOST_IN; i++)
+        if (in[i])
+            in[i]->needs_grad = false;
     return ok;
 }
 
-static bool measure(pv_tape *t, const struct bench_op *op, const struct pv_layer *l, const struct phase *p,
+int pv_bench_runs(const struct pv_layer *l, double ms, double window)
+{
+    double y = (double)l->n * l->co * l->s[0] * l->s[1] * l->s[2] * (pv_streq(l->op, "up") ? 8 : 1) * 4;
+    double most = fmin(PV_BENCH_MOST_RUNS, fmax(1, 256 * 1048576.0 / y)), want = ceil(window / fmax(ms, 1e-6));
+    return (int)fmax(1, fmin(want, most));
+}
+
+static bool measure(pv_tape *const *tapes, const struct bench_op *op, const struct pv_layer *l, const struct phase *p,
                     const struct pv_bench_ops_args *a, const struct pv_peak *peak, pv_json *rows)
 {
     if (a->phase && !pv_starts(p->name, a->phase))
         return true;
     pv_tensor *in[MOST_IN] = {NULL};
-    op->inputs(t->dev, l, in);
+    op->inputs(tapes[0]->dev, l, in);
     double v[256], first = 0;
-    int n = 0, most = a->reps < 256 ? a->reps : 256;
-    bool ok = once(t, op, l, in, p->grads, &first) && once(t, op, l, in, p->grads, &first);
+    int n = 0, most = a->reps < 256 ? a->reps : 256, runs = 1;
+    bool ok = sample(tapes, 1, op, l, in, p->grads, &first) && sample(tapes, 1, op, l, in, p->grads, &first);
+    if (ok && a->window > 0) {
+        runs = pv_bench_runs(l, first, a->window);
+        ok = sample(tapes, runs, op, l, in, p->grads, &first);
+    }
     uint64_t t0 = pv_clock_ns();
     while (ok && n < most && (n < 3 || (double)(pv_clock_ns() - t0) * 1e-9 < a->seconds))
-        ok = once(t, op, l, in, p->grads, &v[n++]);
+        ok = sample(tapes, runs, op, l, in, p->grads, &v[n++]);
     for (int i = 0; i < MOST_IN; i++)
         pv_tensor_put(&in[i]);
     if (!ok)
         return false;
     pv_json *r = pv_layer_row(l, p->name, a->impl ? a->impl : "own choice");
     pv_layer_put_times(r, l, v, n, op->passes, peak->fma);
+    pv_json_set_num(r, "runs", runs);
     pv_json_add(rows, r);
     return true;
 }
 
-static bool measure_op(pv_tape *t, const struct bench_op *op, const struct pv_layer *l,
+static bool measure_op(pv_tape *const *t, const struct bench_op *op, const struct pv_layer *l,
                        const struct pv_bench_ops_args *a, const struct pv_peak *peak, pv_json *rows)
 {
     static const struct phase fwd = {"fwd", 0}, bwd_data = {"bwd data", 1u << X}, bwd_weight = {"bwd weight", 1u << W},
@@ -305,14 +334,18 @@ pv_json *pv_bench_ops_run(pv_dev *dev, const struct pv_bench_ops_args *a)
     pv_json *result = pv_bench_result("ops", dev, &peak), *rows = pv_json_array();
     pv_json_set_str(result, "shapes", a->shapes);
     pv_json_set(result, "rows", rows);
-    pv_tape *t = pv_tape_new(dev);
-    t->force_impl = a->impl;
+    pv_tape *tapes[PV_BENCH_MOST_RUNS];
+    for (int i = 0; i < PV_BENCH_MOST_RUNS; i++) {
+        tapes[i] = pv_tape_new(dev);
+        tapes[i]->force_impl = a->impl;
+    }
     bool ok = true;
     for (int i = 0; i < num && ok; i++) {
         const struct bench_op *op = find_op(layers[i].op);
-        ok = op && measure_op(t, op, &layers[i], a, &peak, rows);
+        ok = op && measure_op(tapes, op, &layers[i], a, &peak, rows);
     }
-    pv_tape_free(&t);
+    for (int i = 0; i < PV_BENCH_MOST_RUNS; i++)
+        pv_tape_free(&tapes[i]);
     pv_free(layers);
     if (!ok) {
         pv_json_free(result);
