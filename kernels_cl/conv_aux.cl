@@ -4,6 +4,7 @@
  * its own loops where the tensor is a full-size map. */
 #include "common/base.h"
 #include "common/transpose.h"
+#include "common/wino_g.h"
 #include "ops/args/conv.h"
 #include "ops/args/wino.h"
 #ifdef PV_SIMT
@@ -94,34 +95,11 @@ __kernel WG1 void wino_weights(GC(float) w, G(float) u, struct a_wino_w a)
         return;
     }
     w += 16 + (long)cb * 27 * 256 + c * 16;
-    float16 p[36], q[16];
-    UNROLL for (int i = 0; i < 9; i++) {
-        const float16 g0 = LD16(w + i * 256), g1 = LD16(w + (9 + i) * 256), g2 = LD16(w + (18 + i) * 256);
-        const float16 s = (g0 + g2) * 0.5f, m = g1 * 0.5f;
-        p[i] = g0;
-        p[9 + i] = s + m;
-        p[18 + i] = s - m;
-        p[27 + i] = g2;
-    }
-    UNROLL for (int x = 0; x < 4; x++) {
-        UNROLL for (int i = 0; i < 3; i++) {
-            const float16 g0 = p[x * 9 + i], g1 = p[x * 9 + 3 + i], g2 = p[x * 9 + 6 + i];
-            const float16 s = (g0 + g2) * 0.5f, m = g1 * 0.5f;
-            q[i] = g0;
-            q[4 + i] = s + m;
-            q[8 + i] = s - m;
-            q[12 + i] = g2;
-        }
-        UNROLL for (int y = 0; y < 4; y++) {
-            const float16 g0 = q[y * 4], g1 = q[y * 4 + 1], g2 = q[y * 4 + 2];
-            const float16 s = (g0 + g2) * 0.5f, m = g1 * 0.5f;
-            G(float) to = u + (long)((x * 4 + y) * 4) * step;
-            ST16(to) = g0;
-            ST16(to + step) = s + m;
-            ST16(to + 2 * step) = s - m;
-            ST16(to + 3 * step) = -g2;
-        }
-    }
+#define TAP(i) LD16(w + (i) * 256)
+#define PUT(f, v) ST16(u + (long)(f) * step) = v
+    WINO_G(TAP, PUT)
+#undef TAP
+#undef PUT
 }
 
 /* wino_wsum: dw[k][c][27] (+)= G' (sum of slabs), with G' u = u0 + (u1 + u2) / 2, (u1 - u2) / 2, (u1 + u2) / 2 + u3
@@ -140,25 +118,9 @@ __kernel WG1 void wino_wsum(GC(float) part, G(float) dw, GC(float) bias_part, G(
             for (int s = 1; s < a.slabs; s++)
                 UNROLL for (int j = 0; j < 4; j++)
                     q[j] += LD16(part + ((long)s * 64 + i * 4 + j) * step + c * 16);
-            const float16 m = 0.5f * (q[1] + q[2]);
-            p[i * 3] = q[0] + m;
-            p[i * 3 + 1] = 0.5f * (q[1] - q[2]);
-            p[i * 3 + 2] = m + q[3];
+            G_BACK(q[0], q[1], q[2], q[3], p[i * 3], p[i * 3 + 1], p[i * 3 + 2])
         }
-        UNROLL for (int x = 0; x < 4; x++)          /* along y */
-            UNROLL for (int w = 0; w < 3; w++) {
-                float16 *v = p + x * 12 + w;
-                const float16 m = 0.5f * (v[3] + v[6]), e = 0.5f * (v[3] - v[6]);
-                v[0] += m;
-                v[3] = e;
-                v[6] = m + v[9];
-            }
-        UNROLL for (int i = 0; i < 9; i++) {
-            const float16 m = 0.5f * (p[12 + i] + p[24 + i]), e = 0.5f * (p[12 + i] - p[24 + i]);
-            PST(rows + (c * 27 + i) * 16) = p[i] + m;
-            PST(rows + (c * 27 + 9 + i) * 16) = e;
-            PST(rows + (c * 27 + 18 + i) * 16) = m + p[36 + i];
-        }
+        g_back_xy(p, rows + c * 27 * 16, 16);
     }
     if (cb == 0 && a.bias) {
         float16 sum = LD16(bias_part + a.off[2] + kb * 16);

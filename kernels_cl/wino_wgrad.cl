@@ -3,33 +3,10 @@
  * channels of x and NB output blocks in registers. */
 #include "common/base.h"
 #include "common/wino.h"
+#include "common/wino_dy.h"
 #include "ops/args/wino.h"
 
-/* A = transpose of the inverse transform: A g = g0, g0 + g1, g0 - g1, -g1 along each axis. Over x and y, for `cols`
- * columns of one tile row of one block, of which `have` are in the map. to: [16][`slice`]. Returns the sum. */
-float16 out_xy(GCP g, int dp, int dr, int have, int cols, float *to, int slice);
-float16 out_xy(GCP g, int dp, int dr, int have, int cols, float *to, int slice)
-{
-    float16 sum = (float16)(0.0f);
-    NOUNROLL for (int i = 0; i < have; i++, g += 16, to += 16) {
-        const float16 g0 = LD16(g), g1 = LD16(g + dr), g2 = LD16(g + dp), g3 = LD16(g + dp + dr);
-        const float16 p[8] = {g0, g1, g0 + g2, g1 + g3, g0 - g2, g1 - g3, -g2, -g3};
-        sum += p[2] + p[3];
-        UNROLL for (int x = 0; x < 4; x++) {
-            float *o = to + x * 4 * slice;
-            PST(o) = p[2 * x];
-            PST(o + slice) = p[2 * x] + p[2 * x + 1];
-            PST(o + 2 * slice) = p[2 * x] - p[2 * x + 1];
-            PST(o + 3 * slice) = -p[2 * x + 1];
-        }
-    }
-    for (int i = have; i < cols; i++, to += 16)
-        for (int f = 0; f < 16; f++)
-            PST(to + f * slice) = (float16)(0.0f);
-    return sum;
-}
-
-/* Frequency j along z of `num` tiles: of the input from 2 num + 2 columns, of the gradient from 2 num. */
+/* Frequency j along z of `num` tiles of the input, from 2 num + 2 columns. */
 void in_z_of(int j, const float *from, int num, float *to);
 void in_z_of(int j, const float *from, int num, float *to)
 {
@@ -40,23 +17,6 @@ void in_z_of(int j, const float *from, int num, float *to)
     else
         NOUNROLL for (int t = 0; t < num; t++)
             PST(to + t * 16) = PLD(p + t * 32) - PLD(q + t * 32);
-}
-
-void out_z_of(int j, const float *from, int num, float *to);
-void out_z_of(int j, const float *from, int num, float *to)
-{
-    if (j == 0)
-        NOUNROLL for (int t = 0; t < num; t++)
-            PST(to + t * 16) = PLD(from + t * 32);
-    else if (j == 1)
-        NOUNROLL for (int t = 0; t < num; t++)
-            PST(to + t * 16) = PLD(from + t * 32) + PLD(from + t * 32 + 16);
-    else if (j == 2)
-        NOUNROLL for (int t = 0; t < num; t++)
-            PST(to + t * 16) = PLD(from + t * 32) - PLD(from + t * 32 + 16);
-    else
-        NOUNROLL for (int t = 0; t < num; t++)
-            PST(to + t * 16) = -PLD(from + t * 32 + 16);
 }
 
 /* out[b][c] (+)= sum_t x[t][c] g[b][t] for CC channels of x and NB blocks. */

@@ -49,6 +49,8 @@ static void conv_wide(struct pv_check *k)
         ci = c % 2 ? pv_ck_int(k, 33, 36) : pv_ck_int(k, 17, 32);
         co = c % 2 ? pv_ck_int(k, 33, 48) : pv_ck_int(k, 65, 80);
     }
+    if (c % 4 == 2 && !pv_ck_small(k))      /* whole blocks */
+        ci = 32, co = 64 + 16 * pv_ck_int(k, 0, 1);
     pv_tensor *x = pv_ck_input(k, pv_blocked(3, n, ci, s), -1, 1, PV_CK_GRAD);
     pv_tensor *w = pv_ck_input(k, pv_flat(pv_conv_weights(3, ci, co, 3)), -1, 1, PV_CK_GRAD);
     pv_tensor *b = c % 3 == 1 ? NULL : pv_ck_input(k, pv_flat(co), -1, 1, PV_CK_GRAD);
@@ -145,9 +147,9 @@ static void head(struct pv_check *k)
     pv_ck_output(k, "y", pv_head(pv_ck_tape(k), x, w, b, co), 0);
 }
 
-static const char *const impls3[] = {"direct", "wino", "winog", "tile", "gemm", "clblast", NULL},
+static const char *const impls3[] = {"direct", "wino", "deep", "winog", "tile", "gemm", "clblast", NULL},
     *const impls2[] = {"direct", "two", "gemm", "clblast", NULL}, *const impls[] = {"direct", "gemm", "clblast", NULL},
-    *const wide3[] = {"gemm", "winog", NULL}, *const norm3[] = {"direct", "wino", NULL},
+    *const wide3[] = {"gemm", "winog", "deep", NULL}, *const norm3[] = {"direct", "wino", "deep", NULL},
     *const norm2[] = {"direct", "two", NULL};
 
 /* _norm: two convolutions' worth of rounding through two normalisations */

@@ -65,6 +65,16 @@ static bool by_wino(const struct walk *k, pv_tensor *dst, bool accum)
     return can;
 }
 
+static bool by_deep(const struct walk *k, pv_tensor *dst, bool accum)
+{
+    struct conv_in in;
+    if (!conv_read(k->src, true, &in))
+        return false;
+    bool fwd = k->kind == PACK_FWD, done = deep_run(k->label, &in, k->w, k->b, dst, k->d, !fwd, accum, fwd);
+    conv_done(&in);
+    return done;
+}
+
 static bool by_two(const struct walk *k, pv_tensor *dst, bool accum)
 {
     struct conv_in in;
@@ -149,6 +159,7 @@ static bool by_direct(const struct walk *k, pv_tensor *dst, bool accum, enum con
 static bool plain_walk_by(const char *impl, const struct walk *k, pv_tensor *dst, bool accum)
 {
     return pv_streq(impl, "wino") ? by_wino(k, dst, accum)
+           : pv_streq(impl, "deep") ? by_deep(k, dst, accum)
            : pv_streq(impl, "two") ? by_two(k, dst, accum)
            : pv_streq(impl, "clblast") ? by_blas(k, dst, accum)
            : pv_streq(impl, "winog") ? by_winog(k, dst, accum) : by_direct(k, dst, accum, how_of(impl));
@@ -232,20 +243,26 @@ static int implementations(const pv_tape *t, const pv_tensor *fine, const pv_ten
         return simt_implementations(t, fine, src, dst, d, grads, list);
     /* Winograd's transforms are sums that halves do not hold */
     bool can_wino = !d->half && wino_kind(src, d), can_two = two_kind(fine, coarse, d);
+    bool can_deep = !d->half && deep_kind(src, d), deep_first = can_deep && deep_gains(src, dst, grads);
     int n = 0;
     if (t->force_impl) {
-        if ((can_wino && pv_streq(t->force_impl, "wino")) || (can_two && pv_streq(t->force_impl, "two")))
+        if ((can_wino && pv_streq(t->force_impl, "wino")) || (can_two && pv_streq(t->force_impl, "two")) ||
+            (can_deep && pv_streq(t->force_impl, "deep")))
             list[n++] = t->force_impl;
         list[n++] = "direct";
         return n;
     }
     if (can_two)
         list[n++] = "two";
+    if (deep_first)
+        list[n++] = "deep";
     if (can_wino && wino_gains(src, dst))
         list[n++] = "wino";
     list[n++] = "direct";
     if (can_wino && !wino_gains(src, dst))
         list[n++] = "wino";
+    if (can_deep && !deep_first)
+        list[n++] = "deep";
     return n;
 }
 
@@ -332,6 +349,16 @@ static bool grads_by_wino(const struct grads *g)
     return can;
 }
 
+static bool grads_by_deep(const struct grads *g)
+{
+    struct conv_in in;
+    if (!g->dw || !conv_read(g->fine, true, &in))
+        return false;
+    bool done = deep_run_wgrad(g->label, &in, g->coarse, g->dw, g->accum, g->db, g->accum_bias);
+    conv_done(&in);
+    return done;
+}
+
 static bool grads_by_two(const struct grads *g)
 {
     struct conv_in f, c;
@@ -406,6 +433,7 @@ static bool grads_by_direct(const struct grads *g, enum conv_how how)
 static bool plain_grads_by(const char *impl, const struct grads *g)
 {
     return pv_streq(impl, "wino") ? grads_by_wino(g)
+           : pv_streq(impl, "deep") ? grads_by_deep(g)
            : pv_streq(impl, "two") ? grads_by_two(g)
            : pv_streq(impl, "clblast") ? grads_by_blas(g)
            : pv_streq(impl, "winog") ? grads_by_winog(g) : grads_by_direct(g, how_of(impl));

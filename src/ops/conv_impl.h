@@ -69,6 +69,15 @@ bool wino_can_wgrad(const pv_tensor *x, const pv_tensor *dy, const pv_tensor *dw
 void wino_run_wgrad(const char *label, const struct conv_in *x, pv_tensor *dy, pv_tensor *dw, bool accum,
                     pv_tensor *db, bool accum_bias);     /* db may be NULL */
 
+/* The same for many channels at few voxels (conv_deep.c), from weights that are not packed; b may be NULL. They return
+ * false where they cannot take a layer. */
+bool deep_kind(const pv_tensor *src, const struct conv_desc *d);
+bool deep_gains(const pv_tensor *src, const pv_tensor *dst, bool grads);
+bool deep_run(const char *label, const struct conv_in *src, pv_tensor *w, pv_tensor *b, pv_tensor *dst,
+              const struct conv_desc *d, bool dgrad, bool accum, bool fresh);
+bool deep_run_wgrad(const char *label, const struct conv_in *x, pv_tensor *dy, pv_tensor *dw, bool accum, pv_tensor *db,
+                    bool accum_bias);
+
 /* Winograd for class simt (conv_winog.c); as above. What is read is not normalised on the way. */
 bool winog_kind(const pv_tensor *src, const struct conv_desc *d);
 bool winog_can(const pv_tensor *src, const pv_tensor *dst);

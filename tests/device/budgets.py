@@ -36,7 +36,7 @@ ACO = {'navi21': (512, 8, 64, 16, 2, 65536), 'gfx1100': (768, 12, 64, 16, 2, 655
 GPUS = [('MI210', 'gfx90a', 22.6, 1638), ('RX 6900 XT', 'gfx1030', 23.0, 512), ('RTX 3090', 'sm_86', 35.6, 936),
         ('H100 SXM', 'sm_90', 66.9, 3350), ('Arc A770', 'dg2', 19.7, 560)]
 # files of other devices' kernels, of other methods than V-Net's, with what they need to compile
-FAT_ONLY = {'conv2', 'wino', 'wino_wgrad'}
+FAT_ONLY = {'conv2', 'wino', 'wino_deep', 'wino_wgrad'}
 ALSO = {'conv': ['S=1', 'S=2'], 'conv_up': [''], 'conv_wgrad': ['S=1', 'S=2'], 'mma_probe': ['UNIT=0'],
         'conv_mma': ['NB=1 S=1 UP=0 UNIT=0', 'NB=4 S=2 UP=1 UNIT=0'], 'conv_mma_wgrad': ['NB=4 S=1 UNIT=0']}
 # NVIDIA with matrix units: the kernels' constant UNIT, machine instruction, how many of them are a unit's product;

@@ -38,7 +38,7 @@ def whole():
     text = run(*train('whole', '--tune', 'on'))
     t = tuning('whole')
     assert t['mode'] == 'on' and t['device'] and measured(text) == len(t['choices']) > 8, (text, t)
-    assert set(t['choices'].values()) <= {'direct', 'wino', 'two', 'tile', 'gemm', 'winog', 'clblast'}, t
+    assert set(t['choices'].values()) <= {'direct', 'wino', 'deep', 'two', 'tile', 'gemm', 'winog', 'clblast'}, t
     assert f"kernels of {len(t['choices'])} layers by measurement" in text, text
 
 

@@ -51,6 +51,35 @@ struct a_wino_g {
     KF32 slope;
 };
 
+/* Scratch of wino_deep.cl, floats: frequency weights of DEEP_MOST pairs of blocks; sums of all tiles before the inverse
+ * transform over x and y; one tile row after the transform over x and y; transformed dy; gradients' frequencies. */
+#define DEEP_MOST 16            /* input blocks at a time times output blocks of a work-item */
+#define DEEP_BLOCKS 2           /* output blocks of a work-item */
+#define DEEP_TILES 80           /* of a group, as stored */
+#define DEEP_U (64 * (DEEP_MOST * 256 + 16))
+#define DEEP_OUT 212992
+#define DEEP_ROW (16 * (2 * DEEP_TILES + 3) * 16)
+#define DEEP_G (64 * (256 * 16 + 16))
+#define DEEP_DU (64 * (DEEP_BLOCKS * 256 + 16))
+
+struct a_deep {                 /* wino_deep.cl */
+    KU32 off[5];                /* deep_in: src, v, table; deep_conv: v, w, dst, bias, stats; deep_wgrad: v, dy, dw, db */
+    KI32 n, cb, kb;             /* samples, input and output blocks */
+    KI32 x, y, z, tx, ty, tz;   /* voxels, tiles */
+    KI32 planes, groups;        /* tile planes of a group, groups of a sample */
+    KI32 num, nt;               /* tiles of a group, and as stored */
+    KI32 tt, vg, vf, vc, vt;    /* tiles of a piece of v; strides: group, frequency, block, piece */
+    KI32 kg, cs;                /* output blocks of a work-item, input blocks of weights at a time */
+    KI32 sn, sb, sp, sr;        /* src; voxel (-1, -1, -1) is at 0 */
+    KI32 dn, db, dp, dr, dst0;  /* dst or dy; voxel (0, 0, 0) is at dst0 */
+    KI32 so, si, flip;          /* w: floats between output and input channels; reverse taps */
+    KI32 bias;                  /* deep_conv: add it; deep_wgrad: 0 none, 1 write db, 2 add to it */
+    KI32 accum;
+    KI32 norm, row;
+    KF32 slope;
+    KI32 stats;
+};
+
 /* wino_wsum (conv_aux.cl): dw (+)= inverse transform of the sum of slabs */
 struct a_wino_s {
     KU32 off[4];                /* part, dw, bias_part, db */
