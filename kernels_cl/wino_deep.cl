@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Winograd's F(2x2x2, 3x3x3) as in wino.cl for many channels and few voxels, where weights are most of the work: a
- * work-item transforms the weights of its own output blocks once, straight from [co][ci][27], keeps them in its cache and
- * meets all voxels with them; weight gradients are transformed back by the work-item that sums them. Channels are
+ * work-item transforms the weights of its own output blocks once, straight from [co][ci][27], keeps them in its cache
+ * and meets all voxels with them; weight gradients are transformed back by the work-item that sums them. Channels are
  * multiples of 16. Fat class only. Constants: T tiles and NB output blocks in registers, CC channels of x for weight
  * gradients.
  * Tiles are numbered sample, group of `planes` tile planes, plane, row, column; a group has `num`, stored as `nt`. */
@@ -12,9 +12,9 @@
 #include "common/wino_g.h"
 #include "ops/args/wino.h"
 
-/* deep_in: v = input transform of src [n][cb][..][16]; frequency f of tile t of block c of a group is at f * vf + c * vc +
- * t / tt * vt + t % tt * 16, groups vg apart; zeros for t beyond the group's tiles. Work-item: an input block of a group.
- * Groups: (cb, groups a sample, n). */
+/* deep_in: v = input transform of src [n][cb][..][16]; frequency f of tile t of block c of a group is at f * vf +
+ * c * vc + t / tt * vt + t % tt * 16, groups vg apart; zeros for t beyond the group's tiles. Work-item: an input block
+ * of a group. Groups: (cb, groups a sample, n). */
 __kernel WG1 void deep_in(GC(float) src, G(float) v, GC(float) table, struct a_deep a)
 {
     float tmp[DEEP_ROW] __attribute__((aligned(64)));
@@ -93,7 +93,7 @@ void deep_weights(GCP w, int so, int si, int flip, float *u, int us)
         } \
     }
 
-/* to[b][(x, y) frequency][2][lane] (+)= products of a group's v (from input block c0 on) with u, half transformed back. */
+/* to[b][(x, y) frequency][2][lane] (+)= products of a group's v (from an input block on) with u, z transformed back. */
 void deep_products(GCP v, const float *u, float *to, int add, struct a_deep a);
 void deep_products(GCP v, const float *u, float *to, int add, struct a_deep a)
 {
@@ -139,8 +139,8 @@ void deep_products(GCP v, const float *u, float *to, int add, struct a_deep a)
 }
 
 /* The rest of the way back for one output block of `num` tiles from plane px on: dst at that plane. */
-void deep_out(const float *from, __global float *dst, float16 bias, int num, int px, struct spread *sp, struct a_deep a);
-void deep_out(const float *from, __global float *dst, float16 bias, int num, int px, struct spread *sp, struct a_deep a)
+void deep_out(const float *from, __global float *dst, float16 bias, int num, int px, struct spread *s, struct a_deep a);
+void deep_out(const float *from, __global float *dst, float16 bias, int num, int px, struct spread *s, struct a_deep a)
 {
     const int lane = (a.nt | 1) * 16;
     NOUNROLL for (int t = 0; t < num; t++) {
@@ -157,8 +157,8 @@ void deep_out(const float *from, __global float *dst, float16 bias, int num, int
             if (z + j >= a.z)
                 continue;
             if (px == 0 && t == 0 && j == 0) {
-                sp->first = (p[0] + p[1]) + (p[2] + bias);
-                sp->sum = sp->squares = (float16)(0.0f);
+                s->first = (p[0] + p[1]) + (p[2] + bias);
+                s->sum = s->squares = (float16)(0.0f);
             }
             UNROLL for (int i = 0; i < 2; i++) {
                 const float16 v0 = (p[i * 4] + p[i * 4 + 1]) + (p[i * 4 + 2] + bias);
@@ -166,10 +166,10 @@ void deep_out(const float *from, __global float *dst, float16 bias, int num, int
                 __global float *o = dst + (long)x * a.dp + (long)(y + i) * a.dr + (z + j) * 16;
                 if (y + i < a.y) {
                     ST16(o) = a.accum ? LD16(o) + v0 : v0;
-                    SPREAD_ADD(*sp, v0)
+                    SPREAD_ADD(*s, v0)
                     if (px + x + 1 < a.x) {
                         ST16(o + a.dp) = a.accum ? LD16(o + a.dp) + v1 : v1;
-                        SPREAD_ADD(*sp, v1)
+                        SPREAD_ADD(*s, v1)
                     }
                 }
             }
@@ -177,8 +177,8 @@ void deep_out(const float *from, __global float *dst, float16 bias, int num, int
     }
 }
 
-/* deep_conv: dst (+)= conv(src) + bias from v of deep_in (tt = T). w as deep_weights takes it, dst [n][kb][..][16], stats
- * [n][kb][mean, sum of squared deviations][16] of what is stored. Work-item: output blocks i*kg.., `cs` input blocks of
+/* deep_conv: dst (+)= conv(src) + bias from v of deep_in (tt = T). w as deep_weights takes it, dst [n][kb][..][16],
+ * stats [n][kb][mean, sum of squared deviations][16] of what is stored. Work-item: output blocks i*kg.., `cs` input blocks of
  * their weights at a time; if that is not all of them, the sums of all groups are kept. Groups: kb / kg. */
 __kernel WG1 void deep_conv(GC(float) v, GC(float) w, G(float) dst, GC(float) bias, G(float) stats, struct a_deep a)
 {
@@ -206,8 +206,8 @@ __kernel WG1 void deep_conv(GC(float) v, GC(float) w, G(float) dst, GC(float) bi
     }
 }
 
-/* deep_wgrad: dw[k][c][27] (+)= sum over all tiles of x[c] dy[k], v of deep_in (tt = nt), dy [n][kb][..][16]; db[k] (+)=
- * sum of dy. Work-item: output blocks i*kg.. in steps of NB. Groups: kb / kg. */
+/* deep_wgrad: dw[k][c][27] (+)= sum over all tiles of x[c] dy[k], v of deep_in (tt = nt), dy [n][kb][..][16]; db[k]
+ * (+)= sum of dy. Work-item: output blocks i*kg.. in steps of NB. Groups: kb / kg. */
 __kernel WG1 void deep_wgrad(GC(float) v, GC(float) dy, G(float) dw, G(float) db, struct a_deep a)
 {
     float tmp[DEEP_ROW] __attribute__((aligned(64)));
@@ -269,8 +269,8 @@ __kernel WG1 void deep_wgrad(GC(float) v, GC(float) dy, G(float) dw, G(float) db
                            PLD(from + (f * 4 + 3) * us), p[f * 3], p[f * 3 + 1], p[f * 3 + 2])
                 g_back_xy(p, rows + i * 27 * 16, 16);
             }
-            put_rows(rows, dw + a.off[2] + ((long)(k0 + b) * 16 * a.cb + c) * 16 * 27, (long)a.cb * 16 * 27, 16, 16 * 27,
-                     a.accum);
+            put_rows(rows, dw + a.off[2] + ((long)(k0 + b) * 16 * a.cb + c) * 16 * 27, (long)a.cb * 16 * 27, 16,
+                     16 * 27, a.accum);
         }
     }
 }

@@ -51,8 +51,8 @@ class Side:
         with tempfile.NamedTemporaryFile(suffix='.json') as f:
             out = out or f.name
             subprocess.run([*self.program, '--shapes', shapes_file, '--reps', str(self.a.reps), '--seconds',
-                            str(self.a.seconds), '--window', str(self.a.window), '--out', out, *self.more, *more], check=True, env=self.env,
-                           stdout=subprocess.DEVNULL)
+                            str(self.a.seconds), '--window', str(self.a.window), '--out', out, *self.more, *more],
+                           check=True, env=self.env, stdout=subprocess.DEVNULL)
             with open(out) as r:
                 return json.load(r)
 

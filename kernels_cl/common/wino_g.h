@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Weights of Winograd's F(2x2x2, 3x3x3), fat class: G g = g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2 along each axis,
- * and its transpose. */
+ * Weights of Winograd's F(2x2x2, 3x3x3), fat class: G g = g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2 along each
+ * axis, and its transpose. */
 #ifndef COMMON_WINO_G_H
 #define COMMON_WINO_G_H
 
-/* TAP(i): block of tap i of 27. PUT(f, v) takes frequency f of 64 = 16 x + 4 y + z; z = 3 is negated: y1 subtracts m3. */
+/* TAP(i): block of tap i. PUT(f, v) takes frequency f of 64 = 16 x + 4 y + z; z = 3 is negated: y1 subtracts m3. */
 #define WINO_G(TAP, PUT) { \
     float16 p_[36], q_[16]; \
     UNROLL for (int i = 0; i < 9; i++) { \

@@ -44,7 +44,7 @@ struct pv_bench_ops_args {
     const char *phase;          /* only "fwd", "bwd", "bwd data", "bwd weight"; NULL: all */
     int reps;                   /* per shape and phase; fewer where one takes long */
     double seconds;             /* at most about this long per shape and phase */
-    double window;              /* run one after another, waiting once, until about so many ms are over; 0: wait each time */
+    double window;              /* ms of runs one after another that are waited for once; 0: each is waited for */
 };
 /* Runs of a sample: as many as fill the window (ms) where one takes `ms`, whose outputs take 256 MiB at most. */
 enum { PV_BENCH_MOST_RUNS = 64 };

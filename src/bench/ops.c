@@ -225,8 +225,8 @@ static const struct bench_op *find_op(const char *name)
 
 struct phase { const char *name; unsigned grads; };     /* grads: bit per input; 0: forward */
 
-/* `runs` one after another, of which only the last is waited for; *ms: of one. Backwards each has a tape of its own (tapes
- * 0 to runs - 1, recorded before the time begins) and writes its gradients as the first of a step does. */
+/* `runs` one after another, of which only the last is waited for; *ms: of one. Backwards each has a tape of its own
+ * (0 to runs - 1, recorded before the time begins) and writes its gradients as the first of a step does. */
 static bool sample(pv_tape *const *tapes, int runs, const struct bench_op *op, const struct pv_layer *l, pv_tensor **in,
                    unsigned grads, double *ms)
 {

@@ -63,7 +63,7 @@ static int run_ops(int argc, char **argv)
         {"phase", PV_OPT_STR, &a.phase, "NAME", "only fwd, bwd, \"bwd data\" or \"bwd weight\""},
         {"impl", PV_OPT_STR, &a.impl, "NAME", "force an implementation where it supports the shape"},
         {"seconds", PV_OPT_NUM, &a.seconds, "S", "at most about so long per shape and direction (default 1)"},
-        {"window", PV_OPT_NUM, &a.window, "MS", "run one after another for about MS, then wait (default 0: wait each time)"},
+        {"window", PV_OPT_NUM, &a.window, "MS", "runs one after another for about MS, waited for once (0: each)"},
         {0}};
     int code;
     if (pv_parse_opts(&pv_cmd_bench, opts, argc, argv, &code) != PV_PARSED)

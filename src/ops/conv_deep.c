@@ -148,8 +148,8 @@ bool deep_run(const char *label, const struct conv_in *in, pv_tensor *w, pv_tens
     return true;
 }
 
-bool deep_run_wgrad(const char *label, const struct conv_in *in, pv_tensor *dy, pv_tensor *dw, bool accum, pv_tensor *db,
-                    bool accum_bias)
+bool deep_run_wgrad(const char *label, const struct conv_in *in, pv_tensor *dy, pv_tensor *dw, bool accum,
+                    pv_tensor *db, bool accum_bias)
 {
     struct plan p;
     if (!can(&p, in->t, dy, dw, true))

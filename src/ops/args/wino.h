@@ -63,7 +63,7 @@ struct a_wino_g {
 #define DEEP_DU (64 * (DEEP_BLOCKS * 256 + 16))
 
 struct a_deep {                 /* wino_deep.cl */
-    KU32 off[5];                /* deep_in: src, v, table; deep_conv: v, w, dst, bias, stats; deep_wgrad: v, dy, dw, db */
+    KU32 off[5];                /* in: src, v, table; conv: v, w, dst, bias, stats; wgrad: v, dy, dw, db */
     KI32 n, cb, kb;             /* samples, input and output blocks */
     KI32 x, y, z, tx, ty, tz;   /* voxels, tiles */
     KI32 planes, groups;        /* tile planes of a group, groups of a sample */
