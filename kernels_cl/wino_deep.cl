@@ -178,8 +178,8 @@ void deep_out(const float *from, __global float *dst, float16 bias, int num, int
 }
 
 /* deep_conv: dst (+)= conv(src) + bias from v of deep_in (tt = T). w as deep_weights takes it, dst [n][kb][..][16],
- * stats [n][kb][mean, sum of squared deviations][16] of what is stored. Work-item: output blocks i*kg.., `cs` input blocks of
- * their weights at a time; if that is not all of them, the sums of all groups are kept. Groups: kb / kg. */
+ * stats [n][kb][mean, sum of squared deviations][16] of what is stored. Work-item: output blocks i*kg.., `cs` input
+ * blocks of their weights at a time; if that is not all, the sums of all groups are kept. Groups: kb / kg. */
 __kernel WG1 void deep_conv(GC(float) v, GC(float) w, G(float) dst, GC(float) bias, G(float) stats, struct a_deep a)
 {
     float u[DEEP_U] __attribute__((aligned(64)));           /* [f][kg][cs][16 c][16 k] */
