@@ -39,6 +39,14 @@ int pv_ck_int(struct pv_check *k, int lo, int hi);      /* uniform in [lo, hi] *
 double pv_ck_uniform(struct pv_check *k, double lo, double hi);
 /* Random spatial sizes of at most `most` voxels per side (small: 4); with probability a half one side is 1. */
 void pv_ck_sides(struct pv_check *k, int dims, int most, int s[3]);
+/* Dimensions of a convolution's case: every fourth is 2D; on slow devices case 2. */
+int pv_ck_conv_dims(const struct pv_check *k);
+/* Sizes of a convolution's case on slow devices: few products, but among cases 0 to 2 channels of one and two blocks on
+ * either side, one and two samples, sides of 1 and odd ones, each tiling of the CPU kernels. Gradients are written in
+ * case 0, added in case 1, both in case 2, which costs least. up: a third of the sides. */
+void pv_ck_small_conv(struct pv_check *k, bool up, int s[3], int *n, int *ci, int *co);
+/* y and z of convolutions of one tap, which cost little: results of cases 0 to 2 have these, for tiles of rows. */
+void pv_ck_small_one(const struct pv_check *k, const int yz[3][2], int stride, int s[3], int *n, int *co);
 /* Inputs, uniform in [lo, hi); borrowed. PV_CK_GRAD: its gradient is checked. PV_CK_IS_DY: the body hands it to
  * pv_backward_from. BLOCKED ones of odd cases have no memory before they are pinned, except for gradients. */
 pv_tensor *pv_ck_input(struct pv_check *k, struct pv_shape h, double lo, double hi, int flags);
@@ -61,7 +69,7 @@ struct pv_check_opts {
     int cases;                      /* per op, at least the fixed ones */
     int only_case;                  /* -1 = all */
     uint64_t seed;
-    bool small;                     /* pv_ck_small() */
+    bool small;                     /* pv_ck_small(); no second run for equal bits */
     bool finite_differences;        /* check ref:0 by itself instead of a device */
     void (*row)(void *user, const char *op, const char *impl, int passed, int failed, double worst, double s);
     /* Every input of the first run of every case; may be NULL. */

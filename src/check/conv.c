@@ -6,10 +6,14 @@
 
 static void sizes(struct pv_check *k, int dims, int most, int s[3], int *n, int *ci, int *co)
 {
+    if (pv_ck_small(k)) {
+        pv_ck_small_conv(k, false, s, n, ci, co);
+        return;
+    }
     pv_ck_sides(k, dims, most, s);
     *n = pv_ck_int(k, 1, 3);
-    *ci = pv_ck_int(k, 1, pv_ck_most(k, 36, 17));   /* 16 rows of a 3x3x3 weight must fit a binding of 64 KiB */
-    *co = pv_ck_int(k, 1, pv_ck_most(k, 36, 17));
+    *ci = pv_ck_int(k, 1, 36);      /* 16 rows of a 3x3x3 weight must fit a binding of 64 KiB */
+    *co = pv_ck_int(k, 1, 36);
 }
 
 static void conv_case(struct pv_check *k, int ks, int stride, int pad)
@@ -25,8 +29,10 @@ static void conv_case(struct pv_check *k, int ks, int stride, int pad)
         for (int i = 0; i < 3; i++)
             s[i] = fixed[c][3 + i];
     } else {
-        dims = c % 4 == 3 ? 2 : 3;
+        dims = pv_ck_conv_dims(k);
         sizes(k, dims, 11, s, &n, &ci, &co);
+        if (ks == 1 && pv_ck_small(k))
+            pv_ck_small_one(k, (const int[3][2]){{7, 14}, {7, 3}, {7, 4}}, stride, s, &n, &co);
     }
     for (int i = 0; i < 3 && ks == 2; i++)
         if (s[i] < 2 && !(dims == 2 && i == 0))
@@ -44,7 +50,7 @@ static void conv3(struct pv_check *k) { conv_case(k, 3, 1, 1); }
 static void conv_wide(struct pv_check *k)
 {
     int n, ci, co, s[3], c = pv_ck_case(k);
-    sizes(k, 3, pv_ck_small(k) ? 3 : 6, s, &n, &ci, &co);
+    sizes(k, 3, 6, s, &n, &ci, &co);
     if (!pv_ck_small(k)) {
         ci = c % 2 ? pv_ck_int(k, 33, 36) : pv_ck_int(k, 17, 32);
         co = c % 2 ? pv_ck_int(k, 33, 48) : pv_ck_int(k, 65, 80);
@@ -65,19 +71,22 @@ static void conv1s2(struct pv_check *k) { conv_case(k, 1, 2, 0); }
 /* Between normalisations: CPU kernels normalise what they read and leave statistics of what they write. */
 static void norm_case(struct pv_check *k, int ks, bool up)
 {
-    int n, ci, co, s[3], c = pv_ck_case(k), dims = c % 4 == 3 ? 2 : 3;
+    static const int small[3][2][3] = {{{4, 1, 2}, {1, 2, 4}}, {{4, 4, 4}, {1, 6, 8}}, {{4, 1, 2}, {1, 3, 3}}};
+    int n, ci, co, s[3], c = pv_ck_case(k), dims = pv_ck_conv_dims(k);
     sizes(k, dims, up ? 5 : 9, s, &n, &ci, &co);
-    bool small = pv_ck_small(k);
-    ci = small ? 2 + ci % 16 : 8 + ci % 29;     /* a single channel's scale is cancelled by the second normalisation */
-    n = small ? 1 + n % 2 : n;
-    for (int i = 0; i < 3 && ks == 3 && small; i++)
-        s[i] = pv_min(s[i], 3);
-    if (c == 0 && !small)
-        n = 2, ci = 16, co = 32, s[0] = 4, s[1] = 6, s[2] = 10;
-    for (int i = dims == 2; i < 3 && ks == 2 && !up; i++)   /* few coarse voxels have an ill-conditioned variance */
-        s[i] = small ? 4 + s[i] % 2 : c % 2 ? s[i] + 4 : (s[i] + 5) / 2 * 2;
-    if (s[0] * s[1] * s[2] < 8)
-        s[2] += 7;
+    if (pv_ck_small(k)) {
+        for (int i = 0; i < 3; i++)
+            s[i] = small[up ? 0 : ks - 1][dims == 2][i];
+        n = 2;
+    } else {
+        ci = 8 + ci % 29;           /* a single channel's scale is cancelled by the second normalisation */
+        if (c == 0)
+            n = 2, ci = 16, co = 32, s[0] = 4, s[1] = 6, s[2] = 10;
+        for (int i = dims == 2; i < 3 && ks == 2 && !up; i++)   /* few coarse voxels have an ill-conditioned variance */
+            s[i] = c % 2 ? s[i] + 4 : (s[i] + 5) / 2 * 2;
+        if (s[0] * s[1] * s[2] < 8)
+            s[2] += 7;
+    }
     struct pv_norm_params p = {.kind = c % 3 == 1 ? PV_NORM_INSTANCE : PV_NORM_BATCH, .train = true,
                                .slope = c % 2 ? 0.01f : 0};
     pv_tape *t = pv_ck_tape(k);
@@ -101,13 +110,15 @@ static void up2_norm(struct pv_check *k) { norm_case(k, 2, true); }
 
 static void up_case(struct pv_check *k, int ks)
 {
-    int n, ci, co, s[3], c = pv_ck_case(k), dims = c % 4 == 3 ? 2 : 3;
+    int n, ci, co, s[3], c = pv_ck_case(k), dims = pv_ck_conv_dims(k);
     if (c == 0 && !pv_ck_small(k)) {
         n = 1, ci = 32, co = 16, s[0] = 3, s[1] = ks == 3 ? 3 : 4, s[2] = ks == 3 ? 8 : 10;
     } else if (c == 4 && !pv_ck_small(k)) {     /* many work-groups */
         n = 4, ci = 3, co = 5, s[0] = 13, s[1] = 6, s[2] = 8;
     } else {        /* three planes of the fine side must fit a binding of 64 KiB */
         sizes(k, dims, ks == 3 ? 5 : 6, s, &n, &ci, &co);
+        if (pv_ck_small(k))
+            pv_ck_small_conv(k, true, s, &n, &ci, &co);
     }
     pv_tensor *x = pv_ck_input(k, pv_blocked(dims, n, ci, s), -1, 1, PV_CK_GRAD);
     pv_tensor *w = pv_ck_input(k, pv_flat(pv_conv_weights(dims, ci, co, ks)), -1, 1, PV_CK_GRAD);
@@ -120,10 +131,12 @@ static void up3(struct pv_check *k) { up_case(k, 3); }
 
 static void stem_case(struct pv_check *k, int ks)
 {
-    int n, ci, co, s[3], c = pv_ck_case(k), dims = c % 4 == 3 ? 2 : 3;
+    int n, ci, co, s[3], c = pv_ck_case(k), dims = pv_ck_conv_dims(k);
     sizes(k, dims, 13, s, &n, &ci, &co);
     if (c == 4 && !pv_ck_small(k))  /* many work-groups */
         co = pv_min(co, 32), s[0] = 20, s[1] = s[2] = 11;
+    if (pv_ck_small(k) && ks == 7)
+        n = 1, s[2] = pv_min(s[2], 3);
     ci = c == 0 ? 1 : 1 + ci % (ks == 7 && dims == 3 ? 2 : 4);
     if (ks == 7 && dims == 3)       /* packed weights must fit 64 KiB */
         co = pv_min(co, 32 / ci);
@@ -138,7 +151,7 @@ static void stem7(struct pv_check *k) { stem_case(k, 7); }
 
 static void head(struct pv_check *k)
 {
-    int n, ci, co, s[3], c = pv_ck_case(k), dims = c % 4 == 3 ? 2 : 3;
+    int n, ci, co, s[3], c = pv_ck_case(k), dims = pv_ck_conv_dims(k);
     sizes(k, dims, 12, s, &n, &ci, &co);
     co = 1 + co % 5;
     pv_tensor *x = pv_ck_input(k, pv_blocked(dims, n, ci, s), -1, 1, PV_CK_GRAD);

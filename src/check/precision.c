@@ -40,11 +40,15 @@ static void half(struct pv_check *k)
 static void conv(struct pv_check *k, int ks, int stride, bool up)
 {
     /* a size for every tiled kernel first, every fourth a 2D map */
-    int c = pv_ck_case(k), dims = c % 4 == 3 ? 2 : 3, s[3], ci = 16, co = 32, n = 1 + c % 2;
+    int c = pv_ck_case(k), dims = pv_ck_conv_dims(k), s[3], ci = 16, co = 32, n = 1 + c % 2;
     pv_ck_sides(k, dims, up ? 5 : 9, s);
-    if (c > 0 || pv_ck_small(k)) {
-        ci = pv_ck_int(k, 1, pv_ck_most(k, 36, 17));
-        co = pv_ck_int(k, 1, pv_ck_most(k, 36, 17));
+    if (pv_ck_small(k)) {
+        pv_ck_small_conv(k, up, s, &n, &ci, &co);
+        if (ks == 1)
+            pv_ck_small_one(k, (const int[3][2]){{3, 8}, {5, 4}, {3, 3}}, stride, s, &n, &co);
+    } else if (c > 0) {
+        ci = pv_ck_int(k, 1, 36);
+        co = pv_ck_int(k, 1, 36);
     }
     if (c == 5 && !pv_ck_small(k)) {    /* pieces of rows */
         s[0] = s[1] = up ? 2 : 4;
