@@ -11,11 +11,12 @@ bool pv_sampler_check(const struct pv_sampler *s)
         return pv_fail(PV_FAULT_USAGE, "a batch needs at least one volume");
     if (s->labeled_bs > 0 && (s->replacement ? 1 : s->labeled_bs) > s->num_labeled)
         return pv_fail(PV_FAULT_USAGE,
-                       "%d labelled volumes cannot fill a batch with %d: make the batch smaller, label more, or "
-                       "draw with replacement",
+                       "%d labelled volumes cannot fill a batch with %d (train.labeled_batch): take a smaller "
+                       "--batch, more of --labeled, or --set data.replacement=true",
                        s->num_labeled, s->labeled_bs);
     if (s->unlabeled_bs > 0 && s->num_unlabeled < 1)
-        return pv_fail(PV_FAULT_USAGE, "the batch has %d unlabelled volumes, but all volumes are labelled",
+        return pv_fail(PV_FAULT_USAGE, "the batch has %d unlabelled volumes (train.unlabeled_batch), but all volumes "
+                       "are labelled: take fewer of --labeled",
                        s->unlabeled_bs);
     return true;
 }

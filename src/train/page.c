@@ -464,10 +464,33 @@ static void name_runs(struct page_parts *p)
     }
 }
 
+/* A run beside itself has no differences to show. By name: "run", "./run" and "run/" are one. */
+static bool all_differ(const struct pv_page *a)
+{
+    for (int i = 0; i < a->num_runs; i++)
+        for (int j = 0; j < i; j++) {
+            const char *name[2] = {a->runs[i], a->runs[j]};
+            size_t len[2];
+            for (int k = 0; k < 2; k++) {
+                while (name[k][0] == '.' && name[k][1] && strchr(pv_path_separators, name[k][1]))
+                    name[k] += 2;
+                len[k] = strlen(name[k]);
+                while (len[k] > 1 && strchr(pv_path_separators, name[k][len[k] - 1]))
+                    len[k]--;
+            }
+            if (len[0] == len[1] && !strncmp(name[0], name[1], len[0]))
+                return pv_fail(PV_FAULT_USAGE, "the run %s is given twice: a report compares different runs",
+                               a->runs[i]);
+        }
+    return true;
+}
+
 bool pv_page_write(const struct pv_page *a, const char *path)
 {
     if (a->num_runs < 1 || a->num_runs > PV_PAGE_MOST_RUNS)
         return pv_fail(PV_FAULT_USAGE, "a report takes 1 to %d runs, not %d", PV_PAGE_MOST_RUNS, a->num_runs);
+    if (!all_differ(a))
+        return false;
     struct page_parts *p = pv_new(struct page_parts);
     struct pv_report out = {.no_images = a->no_images};
     bool ok = true;

@@ -220,6 +220,7 @@ def bad_input():
     run('report', code=2, says=['--run'])
     run('report', '--run', 'kept', 'demo/mt', code=2, says=['--out'])
     run('report', '--run', *['kept'] * 9, '--out', 'x.html', code=2, says=['8 runs'])
+    run('report', '--run', 'kept', 'demo/mt', './kept/', '--out', 'x.html', code=2, says=['./kept/ is given twice'])
     run('report', '--run', 'nowhere', code=3, says=['nowhere', 'config.json'])
     run('report', '--run', 'kept', '--out', 'nowhere/x.html', code=3, says=['nowhere/x.html'])
 

@@ -173,7 +173,8 @@ static void other_make_ups(void **state)
 {
     struct pv_sampler s = {.num_labeled = 3, .num_unlabeled = 4, .labeled_bs = 4, .unlabeled_bs = 2, .seed = 1};
     int l[4], u[4], counts[3] = {0}, twice = 0;
-    UNIT_FAILS(PV_FAULT_USAGE, "3 labelled volumes cannot fill a batch with 4",
+    UNIT_FAILS(PV_FAULT_USAGE, "3 labelled volumes cannot fill a batch with 4 (train.labeled_batch): take a smaller "
+               "--batch",
                assert_false(pv_sampler_check(&s)));
     s.replacement = true;
     assert_true(pv_sampler_check(&s));
@@ -198,7 +199,7 @@ static void other_make_ups(void **state)
     pv_sampler_batch(&s, 7, l, u);
     assert_int_equal(u[0] + u[1] + u[2] + u[3], 6);
     s.num_unlabeled = 0;
-    UNIT_FAILS(PV_FAULT_USAGE, "all volumes are labelled", assert_false(pv_sampler_check(&s)));
+    UNIT_FAILS(PV_FAULT_USAGE, "all volumes are labelled: take fewer of --labeled", assert_false(pv_sampler_check(&s)));
     s = (struct pv_sampler){.num_labeled = 3};
     UNIT_FAILS(PV_FAULT_USAGE, "at least one", assert_false(pv_sampler_check(&s)));
 }
