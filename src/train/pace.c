@@ -25,7 +25,6 @@ double pv_pace_ended(struct pv_pace *p, int64_t iter, int n, uint64_t now_ns)
 
 int pv_pace_ahead(const struct pv_pace *p, int parts, int most)
 {
-    double steps = p->per_step > 0 ? 1 / p->per_step : 2;
-    double n = (steps < 2 ? 2 : steps) * parts;
-    return n < most ? (int)n : most;
+    double n = p->per_step > 0 ? parts / p->per_step : 2;
+    return n < 2 ? 2 : n < most ? (int)n : most;
 }

@@ -17,7 +17,7 @@ struct pv_pace {
 double pv_pace_ended(struct pv_pace *p, int64_t iter, int n, uint64_t now_ns);
 
 /* Batches that may wait for the device, where a step has `parts` of them: about a second of work, so that a signal is
- * obeyed soon, at least two steps, so that the device always has work, at most `most`. */
+ * obeyed soon, at least two, so that the device always has work, at most `most`. */
 int pv_pace_ahead(const struct pv_pace *p, int parts, int most);
 
 #endif
