@@ -338,6 +338,7 @@ void stem_wgrad27(GC(float) src, GC(float) dy, G(float) part, int p0, int p1, st
             GC(float) gr = dy + (long)(p / a.x) * a.dn + (long)(p % a.x) * a.dp + (long)y * a.dr;
             NOUNROLL for (int z = 0; z < a.z; z++) {
                 const float16 g = LD16(gr + z * 16);
+                FETCH(gr + (z + 48) * 16);      /* about as far as memory takes to answer */
                 UNROLL for (int i = 0; i < 27; i++)
                     acc[i] = fma((float16)(xr[(long)(i / 9) * a.sp + i / 3 % 3 * a.sr + i % 3 + z]), g, acc[i]);
             }

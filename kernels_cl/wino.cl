@@ -70,6 +70,14 @@ __kernel WG1 void wino_conv(GC(float) src, GC(float) u, G(float) dst, GC(float) 
         for (int c = 0; c < a.cb; c++)
             for (int r = 0; r < rows; r++)
                 in_z(tmp + f * slice + (c * rows + r) * cols * 16, run, buf + (c * nt + r * run) * 16, a.cb * nt * 16);
+        if (a.kb <= 2)          /* what is stored in the end; that of more blocks is still in a cache */
+            for (int k = f; k < kn * 2 * rows; k += 16) {
+                G(float) o = dst + (long)(k0 + k / 2 / rows) * a.db + (long)(r0 * 2 + k % (2 * rows)) * a.dr;
+                for (int i = 0; i < 2 * run; i++) {
+                    FETCH_TO_WRITE(o + i * 16);
+                    FETCH_TO_WRITE(o + a.dp + i * 16);
+                }
+            }
         const int vs = a.cb * nt * 16;
         const long us = WINO_STEP(kbs, a.cb);
         for (int k = 0; k < kn; k += NB) {

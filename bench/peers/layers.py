@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every convolution of a list of shapes, protovox beside oneDNN, alternating within one measurement.
 
-    python3 bench/peers/layers.py --onednn NAME=build/bench/peers/bench_onednn[,LIBRARY_FOLDER] [--onednn ...]
+    python3 bench/peers/layers.py --onednn NAME=build/bench/peers/bench_onednn[,LIBRARY_FOLDER][,+] [--onednn ...]
         [--protovox build/src/cli/protovox] [--device opencl:0] [--shapes vnet] [--threads 2] [--rounds 5]
         [--ways FOLDER] [--out bench/results/NAME.json]
 
@@ -10,8 +10,9 @@ The round that does not count fills protovox's kernel caches and lets every oneD
 formats is fastest for each layer and pass. Every other round is one process of each side with these choices (--like);
 of a layer the median of the rounds' medians counts. All sides get the same processors, number of threads and pages
 (no transparent huge pages). LIBRARY_FOLDER goes in front of the libraries' search path, so that one program measures
-several versions. --ways keeps the searches' results, and reads those that are there instead of searching again;
---rounds 0 only searches.
+several versions; `+` lets a run begin with weights, and end with their gradients, in PyTorch's order, as a training
+step has them (NAME_plain takes the ways of NAME). --ways keeps the searches' results, and reads those that are there
+instead of searching again; --rounds 0 only searches.
 
 Ratios are how many times protovox is faster. `sum` adds the layers of the list, each once; `net` (list vnet) as often
 as the V-Net has them. `best` is against the fastest oneDNN of each layer."""
@@ -87,20 +88,23 @@ class OneDNN(Side):
         name, command = spec.split('=', 1)
         parts = command.split(',')
         env = {'OMP_NUM_THREADS': str(a.threads)}
+        plain = parts[-1] == '+'            # weights in PyTorch's order before and after each run
+        parts = parts[:-1] if plain else parts
         if len(parts) > 1:
             env['LD_LIBRARY_PATH'] = parts[1] + ':' + os.environ.get('LD_LIBRARY_PATH', '')
             runtime = os.path.join(parts[1], 'libintelocl.so')      # what SYCL calls a CPU
             if os.path.exists(runtime):
                 env['OCL_ICD_FILENAMES'] = runtime
         super().__init__(a, name, [parts[0]], env)
+        self.plain = ['--plain-weights'] if plain else []
 
     def begin(self, shapes_file):
-        ways = os.path.join(self.a.ways, self.name + '.json')
+        ways = os.path.join(self.a.ways, self.name.removesuffix('_plain') + '.json')
         if not os.path.exists(ways):
             self.measure(shapes_file, out=ways)
         with open(ways) as f:
             self.first = json.load(f)
-        self.more = ['--like', ways]
+        self.more = ['--like', ways, *self.plain]
 
     def result(self):
         o = super().result()

@@ -45,6 +45,7 @@ struct one {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     dnnl_primitive_attr_t attr;     /* strict fp32; scratch memory is ours, so that it is not allocated in a call */
+    bool plain;                     /* a run begins with weights, and ends with their gradients, in PyTorch's order */
     pv_json *like;                  /* an earlier result: take the ways of its rows; NULL: measure all */
     double error;                   /* largest of all checks, relative to the sum of absolute terms */
     int checked;
@@ -64,6 +65,9 @@ struct conv {
 struct way {
     dnnl_primitive_desc_t desc;     /* borrowed while it is made */
     dnnl_primitive_t run;
+    dnnl_primitive_t convert;       /* for one.plain, or NULL: reorders before the run or (last) after it */
+    dnnl_memory_t from, to;
+    bool last;
     dnnl_memory_t mem[ROLES], scratch;
     bool own[ROLES];
     dnnl_exec_arg_t args[ROLES + 1];
@@ -117,18 +121,28 @@ static bool zero(dnnl_memory_t m)
     return ONE(dnnl_memory_unmap_data(m, v));
 }
 
-static bool reorder(struct one *o, dnnl_memory_t from, dnnl_memory_t to)
+static bool reorder_make(struct one *o, dnnl_memory_t from, dnnl_memory_t to, dnnl_primitive_t *run)
 {
     const_dnnl_memory_desc_t a, b;
     dnnl_primitive_desc_t d = NULL;
-    dnnl_primitive_t run = NULL;
     bool fine = ONE(dnnl_memory_get_memory_desc(from, &a)) && ONE(dnnl_memory_get_memory_desc(to, &b)) &&
                 ONE(dnnl_reorder_primitive_desc_create(&d, a, o->engine, b, o->engine, NULL)) &&
-                ONE(dnnl_primitive_create(&run, d));
-    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
-    fine = fine && ONE(dnnl_primitive_execute(run, o->stream, 2, args)) && ONE(dnnl_stream_wait(o->stream));
-    dnnl_primitive_destroy(run);
+                ONE(dnnl_primitive_create(run, d));
     dnnl_primitive_desc_destroy(d);
+    return fine;
+}
+
+static bool reorder_run(struct one *o, dnnl_primitive_t run, dnnl_memory_t from, dnnl_memory_t to)
+{
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
+    return ONE(dnnl_primitive_execute(run, o->stream, 2, args));
+}
+
+static bool reorder(struct one *o, dnnl_memory_t from, dnnl_memory_t to)
+{
+    dnnl_primitive_t run = NULL;
+    bool fine = reorder_make(o, from, to, &run) && reorder_run(o, run, from, to) && ONE(dnnl_stream_wait(o->stream));
+    dnnl_primitive_destroy(run);
     return fine;
 }
 
@@ -320,6 +334,7 @@ static void way_free(struct way *y)
         if (y->own[r])
             dnnl_memory_destroy(y->mem[r]);
     dnnl_memory_destroy(y->scratch);
+    dnnl_primitive_destroy(y->convert);
     dnnl_primitive_destroy(y->run);
     *y = (struct way){0};
 }
@@ -358,7 +373,9 @@ static bool sample(struct one *o, const struct way *y, int runs, double *ms)
     uint64_t t0 = pv_clock_ns();
     bool fine = true;
     for (int i = 0; i < runs && fine; i++)
-        fine = ONE(dnnl_primitive_execute(y->run, o->stream, y->num_args, y->args));
+        fine = (!y->convert || y->last || reorder_run(o, y->convert, y->from, y->to)) &&
+               ONE(dnnl_primitive_execute(y->run, o->stream, y->num_args, y->args)) &&
+               (!y->convert || !y->last || reorder_run(o, y->convert, y->from, y->to));
     fine = fine && ONE(dnnl_stream_wait(o->stream));
     *ms = (double)(pv_clock_ns() - t0) * 1e-6 / runs;
     return fine;
@@ -498,6 +515,12 @@ static bool measure(struct one *o, const struct conv *c, int pass, const struct 
         fine = pv_fail(PV_FAULT_DEVICE, "oneDNN has no %s for %s %d -> %d%s", pass_names[pass], c->l->op, c->l->ci,
                        c->l->co, s.only ? " in the way of --like" : "");
     fine = fine && check(o, c, pass, &s.best, PROBES);
+    if (fine && o->plain) {
+        s.best.last = pass == WEIGHT;
+        s.best.from = s.best.last ? s.best.mem[W] : c->plain[W];
+        s.best.to = s.best.last ? c->plain[W] : s.best.mem[W];
+        fine = s.best.from == s.best.to || reorder_make(o, s.best.from, s.best.to, &s.best.convert);
+    }
     if (fine && pass != FWD)            /* as in `bench ops`; all of them are multiplied nevertheless */
         fine = zero(s.best.mem[Y]);
     double v[MOST_REPS], skip;
@@ -597,6 +620,7 @@ static pv_json *result_new(struct one *o)
     pv_json_set_str(d, "name", "cpu");
     pv_json_set_str(d, "driver", driver);
     pv_json_set_num(d, "compute_units", pv_cpu_count());
+    pv_json_set_bool(r, "plain_weights", o->plain);
     pv_json_set(r, "device", d);
     pv_json_set_num(checked, "results", o->checked);
     pv_json_set_num(checked, "largest_error", o->error);
@@ -661,6 +685,7 @@ static int run(int argc, char **argv)
     const char *out = NULL, *like = NULL;
     int64_t reps = 20;
     struct pv_bench_ops_args a = {.shapes = "vnet", .seconds = 1};
+    struct one o = {0};
     const struct pv_opt opts[] = {
         {"shapes", PV_OPT_STR, &a.shapes, "NAME", "list of shapes as in protovox bench ops; only convolutions count"},
         {"op", PV_OPT_STR, &a.op, "NAME", "only this op"},
@@ -668,6 +693,7 @@ static int run(int argc, char **argv)
         {"reps", PV_OPT_INT, &reps, "N", "timed repetitions (default 20)"},
         {"seconds", PV_OPT_NUM, &a.seconds, "S", "at most about so long, but 5 repetitions (default 1)"},
         {"window", PV_OPT_NUM, &a.window, "MS", "run one after another for about MS, then wait (0: wait each time)"},
+        {"plain-weights", PV_OPT_FLAG, &o.plain, NULL, "time the reorders of weights and of their gradients too"},
         {"like", PV_OPT_STR, &like, "F.json", "take formats and implementations of this earlier result, search none"},
         {"out", PV_OPT_STR, &out, "F.json", "write the result there"},
         {0}};
@@ -677,7 +703,6 @@ static int run(int argc, char **argv)
     if (reps < 5 || reps > MOST_REPS)
         return pv_fail(PV_FAULT_USAGE, "--reps takes 5 to %d", MOST_REPS), PV_FAULT_USAGE;
     a.reps = (int)reps;
-    struct one o = {0};
     pv_json *r = (!like || (o.like = pv_json_read(like))) && one_open(&o) ? run_ops(&o, &a) : NULL;
     if (r) {
         struct pv_str cmd = {0};

@@ -27,6 +27,18 @@
 #define STORE_PAST(p, v) ST16(p) = (v)
 #endif
 
+/* Hints that a line of global memory will soon be read, or written. They never fault. */
+#ifdef __has_builtin
+#if __has_builtin(__builtin_prefetch)
+#define FETCH(p) __builtin_prefetch((const void *)(ulong)(p), 0, 2)
+#define FETCH_TO_WRITE(p) __builtin_prefetch((const void *)(ulong)(p), 1, 2)
+#endif
+#endif
+#ifndef FETCH
+#define FETCH(p)
+#define FETCH_TO_WRITE(p)
+#endif
+
 #define WG1 __attribute__((reqd_work_group_size(1, 1, 1)))
 #define WG64 __attribute__((reqd_work_group_size(64, 1, 1)))
 #define WG256 __attribute__((reqd_work_group_size(256, 1, 1)))
