@@ -2,7 +2,8 @@
  * What convolutions need besides: packing weights, summing weight-gradient slabs, channel sums, the
  * one-channel stem, the head to logits, and borders for images. One work-item per result; the fat class has
  * its own loops where the tensor is a full-size map. */
-#include "common/base.h"
+#include "common/group.h"
+#include "common/stats.h"
 #include "common/transpose.h"
 #include "common/wino_g.h"
 #include "ops/args/conv.h"
@@ -388,12 +389,15 @@ __kernel WG1 void stem_wgrad(GC(float) src, GC(float) dy, G(float) part, struct 
         ST16(part + i * 16) = acc[i];
 }
 #else
-/* One voxel and 16 outputs each. Groups: (ceil(x*y*z / 64) over two dimensions, n * kb). */
-__kernel WG64 void stem_fwd(GC(float) src, GC(float) wt, G(float) dst, struct a_stem a)
+/* Sum over the 16 strands l / 4 of a work-group of 64, for each quad l % 4. */
+GROUP_FOLD(quads, float4, JOIN_ADD, 4)
+
+/* One voxel and 16 outputs each. Groups: (ceil(x*y*z / 64) over two dimensions, n * kb), units of statistics. */
+__kernel WG64 void stem_fwd(GC(float) src, GC(float) wt, G(float) dst, G(float) stats, struct a_stem a)
 {
-    const int v = GROUP() * 64 + LOCAL(), kb = get_group_id(2) % a.kb, n = get_group_id(2) / a.kb;
-    if (v >= a.x * a.y * a.z)
-        return;
+    __local float4 sums[256];           /* [voxel][quad of channels] */
+    const int l = LOCAL(), v0 = GROUP() * 64, voxels = a.x * a.y * a.z, v = min(v0 + l, voxels - 1);
+    const int kb = get_group_id(2) % a.kb, n = get_group_id(2) / a.kb;
     const int z = v % a.z, y = v / a.z % a.y, x = v / a.z / a.y, taps = a.kx * a.k * a.k;
     src += a.off[0] + a.so + n * a.sn + x * a.sp + y * a.sr + z;
     dst += a.off[2] + a.dst0 + n * a.dn + kb * a.db + x * a.dp + y * a.dr + z * 16;
@@ -409,7 +413,29 @@ __kernel WG64 void stem_fwd(GC(float) src, GC(float) wt, G(float) dst, struct a_
                 for (int kz = 0; kz < a.k; kz++, w += 16) {
                     FMA16(src[c * a.sc + kx * a.sp + ky * a.sr + kz], w)
                 }
-    STORE16(dst)
+    if (v0 + l < voxels) {
+        STORE16(dst)
+    }
+    if (!a.stats)
+        return;
+    sums[l * 4] = acc0;
+    sums[l * 4 + 1] = acc1;
+    sums[l * 4 + 2] = acc2;
+    sums[l * 4 + 3] = acc3;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    const int here = min(64, voxels - v0), units = (voxels + 63) / 64;
+    const float4 first = sums[l % 4];
+    float4 s = (float4)(0.0f), q = s;
+    for (int i = l / 4; i < here; i += 16) {
+        const float4 d = sums[i * 4 + l % 4] - first;
+        s += d;
+        q += d * d;
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    s = quads(s, sums);
+    q = quads(q, sums);
+    if (l < 4 && here > 0)
+        PUT_STATS(stats + a.off[3] + ((n * a.kb + kb) * units + GROUP()) * 32 + l * 4, first, s, q, here)
 }
 
 /* Groups: (ci * taps over two dimensions, slabs * kb); 64 work-items: lane l % 16, rows l / 16, +4, ... of the slab. */

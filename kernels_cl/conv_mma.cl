@@ -4,6 +4,7 @@
  * Constants: NB output blocks of a work-group (1, 2, 4), S stride, UP, UNIT. No shader beside it: Vulkan has
  * conv_coop.comp. */
 #include "common/base.h"
+#include "common/stats.h"
 #include "ops/args/conv_tile.h"
 
 #ifdef PV_SIMT
@@ -42,7 +43,7 @@ int next_tap(int *at, int kx, int ky, int kz, int sb, int sp, int sr)
  * half of the local memory: 9, 10 or 12 KiB for NB 1, 2, 4. UP has one slab. Rows g and g + 8 of a unit are voxels 2 g
  * and 2 g + 1. */
 __kernel __attribute__((reqd_work_group_size(128, 1, 1)))
-void conv_mma(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
+void conv_mma(GC(float) src, GC(float) wt, G(float) dst, G(float) stats, struct a_tile a)
 {
     __local uint4 xs[2][ROWS * 2];      /* [16 voxels][lane] */
     __local uint4 ws[2][NB * 32];       /* [block][lane] */
@@ -63,7 +64,7 @@ void conv_mma(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
     const int tap = UP ? 0 : first % taps, kz = tap % a.kz, ky = tap / a.kz % a.ky, kx = tap / a.kz / a.ky;
     int in0 = (UP ? 0 : first / taps) * a.sb + kx * a.sp + ky * a.sr + kz * 16, at = kx * 256 + ky * 16 + kz;
     const int wj = min(j0 + l / 32 % NB, blocks - 1);
-    int wfrom = a.w0 + first * 256 + g * 32 + t * 4 +
+    int wfrom = (a.flags & TILE_BEHIND ? 16 : 0) + first * 256 + g * 32 + t * 4 +
                 (UP ? wj / taps * a.wb + wj % taps * 256 : wj * a.wb);
     MMA_SUMS(acc)
     float4 u[NA], w0 = (float4)(0.0f), w1 = w0;
@@ -102,13 +103,61 @@ void conv_mma(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
             if (inside) {
                 G(float) d = dst + kb * a.db + v / a.z / a.y / a.x * a.dn + x * a.dp + y * a.dr + z * 16;
                 float4 sum = MMA_ROW(acc, i, b);
-                if (a.accum)
+                if (a.flags & TILE_ACCUM)
                     sum += LD4(d);
-                else if (a.bias >= 0)
-                    sum += LD4(wt + a.bias + kb * a.wb + t * 4);
+                else if (a.flags & TILE_BIAS)
+                    sum += LD4(wt + kb * a.wb + t * 4);
                 ST4(d) = sum;
             }
         }
+    if (!(a.flags & TILE_STATS))
+        return;
+    /* as conv_gemm's, biases left out: columns [quad of channels][WM * 8 work-items], of s and then of q */
+    __local float4 *sums = (__local float4 *)xs, *one = (__local float4 *)ws;
+    const int left = voxels - v0 - wm * MT * 16 - g * 2;        /* row i is voxel i / 2 * 16 + i % 2 from there */
+    barrier(CLK_LOCAL_MEM_FENCE);
+    UNROLL for (int b = 0; b < NP; b++)
+        if (wm == 0 && g == 0)
+            one[(wn * NP + b) * 4 + t] = MMA_ROW(acc, 0, b);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    UNROLL for (int b = 0; b < NP; b++) {
+        const int col = (wn * NP + b) * 4 + t;
+        const float4 pivot = one[UP ? t : col];
+        float4 s = (float4)(0.0f), q = s;
+        UNROLL for (int i = 0; i < 2 * MT; i++)
+            if (i / 2 * 16 + i % 2 < left) {
+                const float4 d = MMA_ROW(acc, i, b) - pivot;
+                s += d;
+                q += d * d;
+            }
+        sums[col * 8 * WM + wm * 8 + g] = s;
+        sums[256 + col * 8 * WM + wm * 8 + g] = q;
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    const int there = min(ROWS, voxels - v0), units = (voxels + ROWS - 1) / ROWS, mine_j = j0 + l / 4;
+    float4 s = (float4)(0.0f), q = s;
+    if (l < 4 * NB)
+        NOUNROLL for (int i = 0; i < 8 * WM; i++) {
+            s += sums[l * 8 * WM + i];
+            q += sums[256 + l * 8 * WM + i];
+        }
+    if (UP) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        sums[l] = s;
+        sums[128 + l] = q;
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int i = 1; i < NB; i++) {
+            s += sums[l % 4 + i * 4];
+            q += sums[128 + l % 4 + i * 4];
+        }
+    }
+    if (there <= 0 || l >= (UP ? 4 : 4 * NB) || mine_j >= blocks)
+        return;
+    float4 pivot = one[l];
+    if (a.flags & TILE_BIAS)
+        pivot += LD4(wt + (UP ? mine_j / taps : mine_j) * a.wb + l % 4 * 4);
+    stats += a.off[3] + ((UP ? mine_j / NB : mine_j) * units + GROUP()) * 32 + l % 4 * 4;
+    PUT_STATS(stats, pivot, s, q, UP ? there * NB : there)
 }
 
 #endif

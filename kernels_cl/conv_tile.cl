@@ -3,6 +3,7 @@
  * once for all 27 taps. Constants: NB output blocks of a work-group (1 or 2), WG = 128 * NB, TZ voxels of a tile along
  * z (8 or 16). */
 #include "common/base.h"
+#include "common/stats.h"
 #include "ops/args/conv_tile.h"
 
 #ifdef PV_SIMT
@@ -22,9 +23,11 @@
 /* conv_tile: y[k][o] = b[k] + sum_{c, tap} w[tap][c][k] x[c][o + tap].
  * src [n][cb][..][16], wt [kb]{[16 bias], [cb][27][16 c][16 k]}, dst [n][kb][..][16].
  * Groups: (tiles of z * tiles of y, tiles of x, n * kb / NB). A work-item sums 16 channels of TX voxels along x. Local
- * memory holds a quarter of a block: 4 channels of the tile's voxels and of the weights; 17 KiB + NB * 6.75 KiB. */
+ * memory holds a quarter of a block: 4 channels of the tile's voxels and of the weights; 17 KiB + NB * 6.75 KiB. At
+ * the end it serves the sums of statistics, a unit per tile: of deviations from the tile's first voxel and of their
+ * squares, a quad of channels per column of 128 work-items. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) EIGHT_WAVES
-void conv_tile(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
+void conv_tile(GC(float) src, GC(float) wt, G(float) dst, G(float) stats, struct a_tile a)
 {
     __local float4 in[CELLS];           /* [x][y][z] of 4 channels */
     __local float4 wl[NB * 27 * 16];    /* [block][tap][4 c][4 quarters of k] */
@@ -41,7 +44,7 @@ void conv_tile(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
             acc[v][k] = (float4)(0.0f);
     for (int q = 0; q < a.cb * 4; q++) {
         GC(float) s = src + q / 4 * a.sb + q % 4 * 4;
-        GC(float) w = wt + a.w0 + kb * a.wb + q / 4 * 27 * 256 + q % 4 * 64;
+        GC(float) w = wt + (a.flags & TILE_BEHIND ? 16 : 0) + kb * a.wb + q / 4 * 27 * 256 + q % 4 * 64;
         barrier(CLK_LOCAL_MEM_FENCE);
         NOUNROLL for (int i = l; i < CELLS; i += WG) {
             const int hx = i / (HY * HZ), hy = i / HZ % HY, hz = i % HZ;
@@ -70,21 +73,55 @@ void conv_tile(GC(float) src, GC(float) wt, G(float) dst, struct a_tile a)
                 }
             }
     }
-    if (!mine)
-        return;
+    const int nx = mine ? min(TX, a.x - x0) : 0;
     dst += a.off[2] + a.dst0 + n * a.dn + (kb + b) * a.db + y * a.dr + z * 16;
-    UNROLL for (int v = 0; v < TX; v++)
-        if (x0 + v < a.x) {
-            G(float) d = dst + (x0 + v) * a.dp;
-            UNROLL for (int k = 0; k < 4; k++) {
-                float4 t = acc[v][k];
-                if (a.accum)
-                    t += LD4(d + k * 4);
-                else if (a.bias >= 0)
-                    t += LD4(wt + a.bias + (kb + b) * a.wb + k * 4);
-                ST4(d + k * 4) = t;
-            }
+    if (a.flags & TILE_BIAS)
+        UNROLL for (int k = 0; k < 4; k++) {
+            const float4 bias = LD4(wt + (kb + b) * a.wb + k * 4);
+            UNROLL for (int v = 0; v < TX; v++)
+                acc[v][k] += bias;
         }
+    UNROLL for (int v = 0; v < TX; v++)
+        if (v < nx) {
+            G(float) d = dst + (x0 + v) * a.dp;
+            UNROLL for (int k = 0; k < 4; k++)
+                ST4(d + k * 4) = a.flags & TILE_ACCUM ? LD4(d + k * 4) + acc[v][k] : acc[v][k];
+        }
+    if (!(a.flags & TILE_STATS))
+        return;
+    __local float4 *first = in + 1024 + b * 4, *column = in + l / 32 * 128 + l % 32;
+    float4 sum = (float4)(0.0f);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    if (l % 128 == 0)
+        UNROLL for (int k = 0; k < 4; k++)
+            first[k] = acc[0][k];
+    barrier(CLK_LOCAL_MEM_FENCE);
+    UNROLL for (int v = 0; v < TX; v++)
+        UNROLL for (int k = 0; k < 4; k++)
+            acc[v][k] = v < nx ? acc[v][k] - first[k] : (float4)(0.0f);
+    NOUNROLL for (int squares = 0; squares < 2; squares++) {
+        UNROLL for (int k = 0; k < 4; k++) {
+            float4 s = (float4)(0.0f);
+            UNROLL for (int v = 0; v < TX; v++)
+                s += squares ? acc[v][k] * acc[v][k] : acc[v][k];
+            in[(b * 4 + k) * 128 + l % 128] = s;
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+        NOUNROLL for (int s = 32; s >= 2; s /= 4) {
+            if (l % 32 < s)
+                column[0] = (column[0] + column[s]) + (column[2 * s] + column[3 * s]);
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
+        const float4 t = column[0] + column[1];         /* of use to l % 32 = 0 */
+        if (squares && l % 32 == 0) {
+            const int units = get_num_groups(0) * get_num_groups(1), count = min(TX, a.x - x0) * min(TY, a.y - y0) *
+                              min(TZ, a.z - z0), unit = get_group_id(1) * get_num_groups(0) + g;
+            G(float) to = stats + a.off[3] + ((n * a.kb + kb + l / 128) * units + unit) * 32 + l / 32 % 4 * 4;
+            PUT_STATS(to, in[1024 + l / 32], sum, t, count)
+        }
+        sum = t;
+        barrier(CLK_LOCAL_MEM_FENCE);
+    }
 }
 
 #endif

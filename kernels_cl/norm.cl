@@ -6,6 +6,7 @@
  * lanes beyond c hold zeros, so that spare lanes of y stay zero. part [units of the map][2][16]. */
 #include "common/group.h"
 #include "common/philox.h"
+#include "common/stats.h"
 #include "ops/args/norm.h"
 
 /* ---- statistics to tables ---- */
@@ -215,6 +216,45 @@ __kernel WG256 void norm_grad_table(GC(float) part, GC(float) table, G(float) ba
     if (l < 16 && c < a.c && (a.flags & NORM_DBETA)) {
         G(float) d = dbeta + a.off[4] + c;
         *d = a.flags & NORM_DBETA_ADD ? *d + all_g : all_g;
+    }
+}
+#endif
+
+#ifdef PV_SIMT
+/* Sum over the 16 strands l / 4 of a work-group of 64, for each quad l % 4. */
+GROUP_FOLD(group_quads, float4, JOIN_ADD, 4)
+#define quads(sums, v) group_quads(v, sums)
+
+/* norm_fold: statistics of larger units, each of fy x fz of part's: fewer for norm_table. Work-group: one of them, of
+ * part's units along x; strands of four channels take part's units in turn. Groups: samples * blocks * large units. */
+__kernel WG64 void norm_fold(GC(float) part, G(float) out, struct a_norm_fold a)
+{
+    __local float4 sums[64];
+    const int nx = (a.x + a.ux - 1) / a.ux, ny = (a.y + a.uy - 1) / a.uy, nz = (a.z + a.uz - 1) / a.uz;
+    const int my = (ny + a.fy - 1) / a.fy, mz = (nz + a.fz - 1) / a.fz, g = GROUP(), l = LOCAL();
+    const int x = g / mz / my % nx, y0 = g / mz % my * a.fy, z0 = g % mz * a.fz, b = g / mz / my / nx;
+    const bool mine = b < a.samples * a.blocks;
+    const int cy = mine ? min(a.fy, ny - y0) : 0, cz = min(a.fz, nz - z0), wx = min(a.ux, a.x - x * a.ux);
+    const float total = (float)(wx * min(cy * a.uy, a.y - y0 * a.uy)) * (float)min(cz * a.uz, a.z - z0 * a.uz);
+    part += a.off[0] + l % 4 * 4 + (((mine ? b : 0) * nx + x) * ny + y0) * nz * 32 + z0 * 32;
+    const float4 first = LD4(part);
+    float4 mean = first, sum = (float4)(0.0f);
+    for (int squares = 0; squares < 2; squares++) {
+        float4 s = (float4)(0.0f);
+        for (int j = l / 4; j < cy * cz; j += 16) {
+            const int y = j / cz, z = j % cz;
+            GC(float) p = part + (y * nz + z) * 32;
+            const float n = (float)(wx * min(a.uy, a.y - (y0 + y) * a.uy) * min(a.uz, a.z - (z0 + z) * a.uz));
+            const float4 d = LD4(p) - mean;
+            s += squares ? LD4(p + 16) + n * d * d : n * d;
+        }
+        sum = quads(sums, s);
+        mean = squares ? mean : first + sum / total;
+    }
+    if (l < 4 && mine) {
+        out += a.off[1] + g * 32 + l * 4;
+        ST4(out) = mean;
+        ST4(out + 16) = sum;
     }
 }
 #endif
@@ -503,10 +543,6 @@ float4 keep_quad(int quad, int voxel, struct unit u, struct a_norm a)
     return select((float4)(0.0f), (float4)(a.keep_scale), r < (uint4)(a.keep));
 }
 
-/* Sum over the 16 strands l / 4 of a work-group of 64, for each quad l % 4. */
-GROUP_FOLD(group_quads, float4, JOIN_ADD, 4)
-#define quads(sums, v, l) group_quads(v, sums)
-
 /* Work-group: a unit; work-item: quad l % 4, voxels l / 4, l / 4 + 16, ... Groups: planes * units. */
 __kernel WG64 void norm_stat(GC(float) x, G(float) part, struct a_norm a)
 {
@@ -522,13 +558,11 @@ __kernel WG64 void norm_stat(GC(float) x, G(float) part, struct a_norm a)
         s += d;
         q += d * d;
     }
-    s = quads(sums, s, l);
-    q = quads(sums, q, l);
+    s = quads(sums, s);
+    q = quads(sums, q);
     if (l < 4 && count > 0) {
-        const float4 mean = s / (float)count;
         part += a.off[1] + u.index * 32 + quad * 4;
-        ST4(part) = first + mean;
-        ST4(part + 16) = fmax(q - s * mean, (float4)(0.0f));
+        PUT_STATS(part, first, s, q, count)
     }
 }
 
@@ -600,8 +634,8 @@ __kernel WG64 void norm_grad_sum(GC(float) dy, GC(float) table, GC(float) x, GC(
             q += g * e;
         }
     }
-    s = quads(sums, s, l);
-    q = quads(sums, q, l);
+    s = quads(sums, s);
+    q = quads(sums, q);
     if (l < 4 && count > 0) {
         part += a.off[4] + u.index * 32 + quad * 4;
         ST4(part) = s;

@@ -2,7 +2,7 @@
 // What convolutions need besides; formulas, shapes and work-items as in kernels_cl/conv_aux.cl.
 #version 450
 #extension GL_GOOGLE_include_directive : require
-#include "common/base.glsl"
+#include "common/group.glsl"
 #include "ops/args/conv.h"
 
 #ifdef ENTRY_conv_wsum
@@ -126,15 +126,17 @@ void main()
 #endif
 
 #ifdef ENTRY_stem_fwd
+shared vec4 values[256];
+GROUP_FOLD(quads, vec4, JOIN_ADD, 4, sums, quad_sums)
 BUF_R(0, src)
 BUF_R4(1, wt)
 BUF_W4(2, dst)
+BUF_W4(3, stats)
 ARGS(a_stem)
 void main()
 {
-    int v = GROUP() * 64 + LOCAL(), kb = int(gl_WorkGroupID.z) % a.kb, n = int(gl_WorkGroupID.z) / a.kb;
-    if (v >= a.x * a.y * a.z)
-        return;
+    int l = LOCAL(), v0 = GROUP() * 64, voxels = a.x * a.y * a.z, v = min(v0 + l, voxels - 1);
+    int kb = int(gl_WorkGroupID.z) % a.kb, n = int(gl_WorkGroupID.z) / a.kb;
     int z = v % a.z, y = v / a.z % a.y, x = v / a.z / a.y, taps = a.kx * a.k * a.k;
     int s = OFF(0) + a.so + n * a.sn + x * a.sp + y * a.sr + z;
     int d = OFF4(2) + (a.dst0 + n * a.dn + kb * a.db + x * a.dp + y * a.dr) / 4 + z * 4;
@@ -151,7 +153,28 @@ void main()
                     float u = src[s + c * a.sc + kx * a.sp + ky * a.sr + kz];
                     acc0 += u * wt[w]; acc1 += u * wt[w + 1]; acc2 += u * wt[w + 2]; acc3 += u * wt[w + 3];
                 }
-    dst[d] = acc0; dst[d + 1] = acc1; dst[d + 2] = acc2; dst[d + 3] = acc3;
+    if (v0 + l < voxels) {
+        dst[d] = acc0; dst[d + 1] = acc1; dst[d + 2] = acc2; dst[d + 3] = acc3;
+    }
+    if (a.stats == 0)
+        return;
+    values[l * 4] = acc0; values[l * 4 + 1] = acc1; values[l * 4 + 2] = acc2; values[l * 4 + 3] = acc3;
+    barrier();
+    int here = min(64, voxels - v0), units = (voxels + 63) / 64;
+    vec4 first = values[l % 4], ss = vec4(0), sq = ss;
+    for (int i = l / 4; i < here; i += 16) {
+        vec4 f = values[i * 4 + l % 4] - first;
+        ss += f;
+        sq += f * f;
+    }
+    ss = quads(ss);
+    sq = quads(sq);
+    if (l < 4 && here > 0) {
+        vec4 mean = ss / float(here);
+        int to = OFF4(3) + ((n * a.kb + kb) * units + GROUP()) * 8 + l;
+        stats[to] = first + mean;
+        stats[to + 4] = max(sq - ss * mean, vec4(0));
+    }
 }
 #endif
 

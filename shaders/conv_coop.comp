@@ -27,6 +27,7 @@ layout(local_size_x = 128) in;
 BUF_R4(0, src)
 BUF_R4(1, wt)
 BUF_X4(2, dst)
+BUF_W4(3, stats)
 ARGS(a_tile)
 
 const int MV = 64, COLS = 16 * NB, NW = (NB + 1) / 2;
@@ -51,7 +52,8 @@ void main()
     }
     [[unroll]] for (int i = 0; i < NW; i++) {
         int at = (l + i * 128) % (64 * NB), j = min(j0 + at / 64, blocks - 1);
-        wfrom[i] = OFF4(1) + a.w0 / 4 + at % 64 + (UP != 0 ? j / taps * (a.wb / 4) + j % taps * 64 : j * (a.wb / 4));
+        wfrom[i] = OFF4(1) + ((a.flags & TILE_BEHIND) != 0 ? 4 : 0) + at % 64 +
+                   (UP != 0 ? j / taps * (a.wb / 4) + j % taps * 64 : j * (a.wb / 4));
     }
     coopmat<float, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator> acc[PER];
     [[unroll]] for (int p = 0; p < PER; p++)
@@ -91,6 +93,13 @@ void main()
         coopMatStore(acc[p], ys, row * COLS + col, COLS, gl_CooperativeMatrixLayoutRowMajor);
     }
     barrier();
+    // 128 is a multiple of COLS / 4: a work-item stays in its column. Statistics as conv_gemm's
+    int col = l % (COLS / 4);
+    vec4 one = vec4(0), ss = one, sq = one;
+    if ((a.flags & TILE_STATS) != 0) {
+        int c = UP != 0 ? col % 4 : col;
+        one = vec4(ys[c * 4], ys[c * 4 + 1], ys[c * 4 + 2], ys[c * 4 + 3]);
+    }
     for (int i = l; i < MV * COLS / 4; i += 128) {
         int r = i / (COLS / 4), q = i % (COLS / 4), v = v0 + r, j = j0 + q / 4;
         int kb = UP != 0 ? j / taps : j, tap = UP != 0 ? j % taps : 0;
@@ -106,10 +115,36 @@ void main()
             continue;
         int d = OFF4(2) + (a.dst0 + slab * a.ds + kb * a.db + n * a.dn + x * a.dp + y * a.dr) / 4 + z * 4 + q % 4;
         vec4 sum = vec4(ys[i * 4], ys[i * 4 + 1], ys[i * 4 + 2], ys[i * 4 + 3]);
-        if (a.accum != 0)
+        vec4 dev = sum - one;
+        ss += dev;
+        sq += dev * dev;
+        if ((a.flags & TILE_ACCUM) != 0)
             sum += dst[d];
-        else if (a.bias >= 0)
-            sum += wt[OFF4(1) + (a.bias + kb * a.wb) / 4 + q % 4];
+        else if ((a.flags & TILE_BIAS) != 0)
+            sum += wt[OFF4(1) + kb * (a.wb / 4) + q % 4];
         dst[d] = sum;
     }
+    if ((a.flags & TILE_STATS) == 0)
+        return;
+    barrier();
+    [[unroll]] for (int i = 0; i < 4; i++) {
+        ys[l * 4 + i] = ss[i];
+        ys[512 + l * 4 + i] = sq[i];
+    }
+    barrier();
+    int here = min(MV, voxels - v0), units = (voxels + MV - 1) / MV;
+    if (here <= 0 || l >= (UP != 0 ? 4 : COLS / 4) || j0 + col / 4 >= blocks)
+        return;
+    int j = j0 + col / 4, step = UP != 0 ? 4 : COLS / 4;
+    ss = sq = vec4(0);
+    for (int i = l; i < 128; i += step) {
+        ss += vec4(ys[i * 4], ys[i * 4 + 1], ys[i * 4 + 2], ys[i * 4 + 3]);
+        sq += vec4(ys[512 + i * 4], ys[512 + i * 4 + 1], ys[512 + i * 4 + 2], ys[512 + i * 4 + 3]);
+    }
+    vec4 mean = ss / float(UP != 0 ? here * NB : here), bias = vec4(0);
+    if ((a.flags & TILE_BIAS) != 0)
+        bias = wt[OFF4(1) + (UP != 0 ? j / taps : j) * (a.wb / 4) + l % 4];
+    int to = OFF4(3) + ((UP != 0 ? j / NB : j) * units + GROUP()) * 8 + l % 4;
+    stats[to] = one + bias + mean;
+    stats[to + 4] = max(sq - ss * mean, vec4(0));
 }

@@ -4,12 +4,13 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
-#include "common/base.glsl"
+#include "common/group.glsl"
 #include "ops/args/conv_tile.h"
 
 BUF_R4(0, src)
 BUF_R4(1, wt)
 BUF_X4(2, dst)
+BUF_W4(3, stats)
 ARGS(a_tile)
 
 #ifdef ENTRY_conv_gemm
@@ -31,7 +32,7 @@ void main()
     int j0 = m % js * NB, slab = m / js;
     int steps = UP != 0 ? a.cb : a.cb * taps, first = slab * a.per, last = min(first + a.per, steps);
     bool mine = v0 + vg < voxels && j0 + col / 4 < blocks;
-    int s0 = OFF4(0) + a.so / 4, w0 = OFF4(1) + a.w0 / 4;
+    int s0 = OFF4(0) + a.so / 4, w0 = OFF4(1) + ((a.flags & TILE_BEHIND) != 0 ? 4 : 0);
     int from[NA], wfrom[NW];
     [[unroll]] for (int i = 0; i < NA; i++) {
         int at = l + i * 128, v = min(v0 + at / 4, voxels - 1);
@@ -78,16 +79,14 @@ void main()
     }
     int j = j0 + col / 4, kb = UP != 0 ? j / taps : j, tap = UP != 0 ? j % taps : 0;
     int kz = tap % a.kz, ky = tap / a.kz % a.ky, kx = tap / a.kz / a.ky;
-    if (!mine)
-        return;
     int d0 = OFF4(2) + (a.dst0 + slab * a.ds + kb * a.db) / 4 + col % 4;
     vec4 bias = vec4(0);
-    if (a.bias >= 0)
-        bias = wt[OFF4(1) + (a.bias + kb * a.wb) / 4 + col % 4];
+    if ((a.flags & TILE_BIAS) != 0 && mine)
+        bias = wt[OFF4(1) + kb * (a.wb / 4) + col % 4];
     [[unroll]] for (int i = 0; i < 8; i++) {
         int v = v0 + vg + i * STRIDE;
         int z = v % a.z, y = v / a.z % a.y, x = v / a.z / a.y % a.x, n = v / a.z / a.y / a.x;
-        bool inside = v < voxels;
+        bool inside = mine && v < voxels;
         if (UP != 0) {
             x = x * 2 + kx;
             y = y * 2 + ky;
@@ -95,29 +94,97 @@ void main()
             inside = inside && x < a.fx && y < a.fy && z < a.fz;
         }
         int d = d0 + (n * a.dn + x * a.dp + y * a.dr) / 4 + z * 4;
-        if (inside)
-            dst[d] = acc[i] + (a.accum != 0 ? dst[d] : bias);
+        if (inside) {
+            acc[i] += (a.flags & TILE_ACCUM) != 0 ? dst[d] : bias;
+            dst[d] = acc[i];
+        }
     }
+    if ((a.flags & TILE_STATS) == 0)
+        return;
+    barrier();
+    if (l < COLS)
+        wl[l] = acc[0];
+    barrier();
+    vec4 one = wl[UP != 0 ? col % 4 : col], ss = vec4(0), sq = ss;
+    [[unroll]] for (int i = 0; i < 8; i++)
+        if (mine && v0 + vg + i * STRIDE < voxels) {
+            vec4 f = acc[i] - one;
+            ss += f;
+            sq += f * f;
+        }
+    rows[l] = ss;
+    rows[128 + l] = sq;
+    barrier();
+    if (l < 2 * COLS) {
+        vec4 t = rows[l / COLS * 128 + l % COLS];
+        for (int i = 1; i < STRIDE; i++)
+            t += rows[l / COLS * 128 + i * COLS + l % COLS];
+        wl[COLS + l] = t;
+    }
+    barrier();
+    int here = min(MV, voxels - v0), units = (voxels + MV - 1) / MV;
+    if (here <= 0 || j0 + col / 4 >= blocks || l >= (UP != 0 ? 4 : COLS))
+        return;
+    ss = wl[COLS + l];
+    sq = wl[2 * COLS + l];
+    if (UP != 0)
+        for (int i = 1; i < NB; i++) {
+            ss += wl[COLS + i * 4 + l];
+            sq += wl[2 * COLS + i * 4 + l];
+        }
+    vec4 mean = ss / float(UP != 0 ? here * NB : here);
+    int to = OFF4(3) + ((UP != 0 ? j / NB : j) * units + GROUP()) * 8 + l % 4;
+    stats[to] = one + mean;
+    stats[to + 4] = max(sq - ss * mean, vec4(0));
 }
 #endif
 
 #ifdef ENTRY_gemm_sum
 WG64
+GROUP_FOLD(quads, vec4, JOIN_ADD, 4, sums, quad_sums)
 void main()
 {
-    int i = GROUP() * 64 + LOCAL(), voxels = a.x * a.y * a.z;
-    if (i >= a.n * a.kb * voxels * 4)
+    int l = LOCAL(), voxels = a.x * a.y * a.z, runs = (voxels + GEMM_SUM_RUN - 1) / GEMM_SUM_RUN;
+    int kb = GROUP() / runs % a.kb, n = GROUP() / runs / a.kb, v0 = GROUP() % runs * GEMM_SUM_RUN;
+    int here = n < a.n ? min(GEMM_SUM_RUN, voxels - v0) : 0;
+    int d0 = OFF4(2) + (a.dst0 + n * a.dn + kb * a.db) / 4 + l % 4;
+    int p0 = OFF4(0) + ((n * a.kb + kb) * voxels + v0) * 4 + l % 4;
+    vec4 r[2];
+    [[unroll]] for (int i = 0; i < 2; i++) {
+        int at = l / 4 + i * 16, v = v0 + at, z = v % a.z, y = v / a.z % a.y, x = v / a.z / a.y;
+        r[i] = vec4(0);
+        if (at >= here)
+            continue;
+        int d = d0 + (x * a.dp + y * a.dr) / 4 + z * 4;
+        if ((a.flags & TILE_ACCUM) != 0)
+            r[i] = dst[d];
+        else if ((a.flags & TILE_BIAS) != 0)
+            r[i] = wt[OFF4(1) + kb * (a.wb / 4) + l % 4];
+        for (int s = 0; s < a.per; s++)
+            r[i] += src[p0 + s * (a.ds / 4) + at * 4];
+        dst[d] = r[i];
+    }
+    if ((a.flags & TILE_STATS) == 0)
         return;
-    int v = i / 4 % voxels, kb = i / 4 / voxels % a.kb, n = i / 4 / voxels / a.kb;
-    int z = v % a.z, y = v / a.z % a.y, x = v / a.z / a.y;
-    int d = OFF4(2) + (a.dst0 + n * a.dn + kb * a.db + x * a.dp + y * a.dr) / 4 + z * 4 + i % 4;
-    vec4 sum = vec4(0);
-    if (a.accum != 0)
-        sum = dst[d];
-    else if (a.bias >= 0)
-        sum = wt[OFF4(1) + (a.bias + kb * a.wb) / 4 + i % 4];
-    for (int s = 0; s < a.per; s++)
-        sum += src[OFF4(0) + i + s * (a.ds / 4)];
-    dst[d] = sum;
+    sums[l] = r[0];
+    barrier();
+    vec4 first = sums[l % 4], d0s = r[0] - first, d1s = r[1] - first, ss = vec4(0), sq = ss;
+    barrier();
+    if (l / 4 < here) {
+        ss = d0s;
+        sq = d0s * d0s;
+    }
+    if (l / 4 + 16 < here) {
+        ss += d1s;
+        sq += d1s * d1s;
+    }
+    ss = quads(ss);
+    sq = quads(sq);
+    if (l < 4 && here > 0) {
+        vec4 mean = ss / float(here);
+        int to = OFF4(3) + GROUP() * 8 + l;
+        stats[to] = first + mean;
+        stats[to + 4] = max(sq - ss * mean, vec4(0));
+    }
 }
 #endif

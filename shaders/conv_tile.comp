@@ -13,6 +13,7 @@ layout(local_size_x_id = 1) in;
 BUF_R4(0, src)
 BUF_R4(1, wt)
 BUF_X4(2, dst)
+BUF_W4(3, stats)
 ARGS(a_tile)
 
 const int TX = 4, WG = NB * 128, TY = 128 / TZ, HY = TY + 2, HZ = TZ + 2, CELLS = 1080;
@@ -27,7 +28,9 @@ void main()
     int n = m / kg, kb = m % kg * NB, y = y0 + ly, z = z0 + lz;
     bool mine = y < a.y && z < a.z;
     int sp = a.sp / 4, sr = a.sr / 4, wb = a.wb / 4;
-    int s0 = OFF4(0) + (a.so + n * a.sn) / 4 + x0 * sp + y0 * sr + z0 * 4, w0 = OFF4(1) + a.w0 / 4 + kb * wb;
+    int s0 = OFF4(0) + (a.so + n * a.sn) / 4 + x0 * sp + y0 * sr + z0 * 4, w0 = OFF4(1) + kb * wb;
+    if ((a.flags & TILE_BEHIND) != 0)
+        w0 += 4;
     vec4 acc[4][4];
     [[unroll]] for (int v = 0; v < 4; v++)
         [[unroll]] for (int k = 0; k < 4; k++)
@@ -64,20 +67,56 @@ void main()
                 }
             }
     }
-    if (!mine)
-        return;
+    int nx = mine ? min(TX, a.x - x0) : 0;
     int d0 = OFF4(2) + (a.dst0 + n * a.dn + (kb + b) * a.db + y * a.dr) / 4 + z * 4;
-    int bias = OFF4(1) + a.bias / 4 + (kb + b) * wb;
+    int bias = OFF4(1) + (kb + b) * wb;
     [[unroll]] for (int v = 0; v < 4; v++)
-        if (x0 + v < a.x) {
+        if (v < nx) {
             int d = d0 + (x0 + v) * (a.dp / 4);
             [[unroll]] for (int k = 0; k < 4; k++) {
-                vec4 f = acc[v][k];
-                if (a.accum != 0)
-                    f += dst[d + k];
-                else if (a.bias >= 0)
-                    f += wt[bias + k];
-                dst[d + k] = f;
+                if ((a.flags & TILE_ACCUM) != 0)
+                    acc[v][k] += dst[d + k];
+                else if ((a.flags & TILE_BIAS) != 0)
+                    acc[v][k] += wt[bias + k];
+                dst[d + k] = acc[v][k];
             }
         }
+    if ((a.flags & TILE_STATS) == 0)
+        return;
+    int first = 1024 + b * 4, column = l / 32 * 128 + l % 32;
+    vec4 sum = vec4(0);
+    barrier();
+    if (l % 128 == 0)
+        [[unroll]] for (int k = 0; k < 4; k++)
+            halo[first + k] = acc[0][k];
+    barrier();
+    [[unroll]] for (int v = 0; v < 4; v++)
+        [[unroll]] for (int k = 0; k < 4; k++)
+            acc[v][k] = v < nx ? acc[v][k] - halo[first + k] : vec4(0);
+    [[dont_unroll]] for (int squares = 0; squares < 2; squares++) {
+        [[unroll]] for (int k = 0; k < 4; k++) {
+            vec4 s = vec4(0);
+            [[unroll]] for (int v = 0; v < 4; v++)
+                s += squares != 0 ? acc[v][k] * acc[v][k] : acc[v][k];
+            halo[(b * 4 + k) * 128 + l % 128] = s;
+        }
+        barrier();
+        [[dont_unroll]] for (int s = 32; s >= 2; s /= 4) {
+            if (l % 32 < s)
+                halo[column] = (halo[column] + halo[column + s]) + (halo[column + 2 * s] + halo[column + 3 * s]);
+            barrier();
+        }
+        vec4 t = halo[column] + halo[column + 1];
+        if (squares != 0 && l % 32 == 0) {
+            int units = int(gl_NumWorkGroups.x * gl_NumWorkGroups.y);
+            int unit = int(gl_WorkGroupID.y * gl_NumWorkGroups.x) + g;
+            int count = min(TX, a.x - x0) * min(TY, a.y - y0) * min(TZ, a.z - z0);
+            int to = OFF4(3) + ((n * a.kb + kb + l / 128) * units + unit) * 8 + l / 32 % 4;
+            vec4 mean = sum / float(count);
+            stats[to] = halo[1024 + l / 32] + mean;
+            stats[to + 4] = max(t - sum * mean, vec4(0));
+        }
+        sum = t;
+        barrier();
+    }
 }

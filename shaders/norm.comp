@@ -7,6 +7,10 @@
 #include "common/philox.glsl"
 #include "ops/args/norm.h"
 
+#if defined(ENTRY_norm_stat) || defined(ENTRY_norm_grad_sum) || defined(ENTRY_norm_fold)
+GROUP_FOLD(quads, vec4, JOIN_ADD, 4, sums, quad_sums)
+#endif
+
 #if defined(ENTRY_norm_table) || defined(ENTRY_norm_grad_table)
 WG256
 ARGS(a_norm_table)
@@ -84,6 +88,44 @@ void main()
             table[t + 32] = c < a.c ? mean : 0.0;
             table[t + 48] = c < a.c ? rstd : 0.0;
         }
+    }
+}
+#endif
+
+#ifdef ENTRY_norm_fold
+WG64
+ARGS(a_norm_fold)
+BUF_R4(0, part)
+BUF_W4(1, dst)
+void main()
+{
+    int nx = (a.x + a.ux - 1) / a.ux, ny = (a.y + a.uy - 1) / a.uy, nz = (a.z + a.uz - 1) / a.uz;
+    int my = (ny + a.fy - 1) / a.fy, mz = (nz + a.fz - 1) / a.fz, g = GROUP(), l = LOCAL();
+    int x = g / mz / my % nx, y0 = g / mz % my * a.fy, z0 = g % mz * a.fz, b = g / mz / my / nx;
+    bool mine = b < a.samples * a.blocks;
+    int cy = mine ? min(a.fy, ny - y0) : 0, cz = min(a.fz, nz - z0), wx = min(a.ux, a.x - x * a.ux);
+    float total = float(wx * min(cy * a.uy, a.y - y0 * a.uy)) * float(min(cz * a.uz, a.z - z0 * a.uz));
+    int p0 = OFF4(0) + l % 4 + (((mine ? b : 0) * nx + x) * ny + y0) * nz * 8 + z0 * 8;
+    vec4 first = part[p0], mean = first, sum = vec4(0);
+    for (int squares = 0; squares < 2; squares++) {
+        vec4 s = vec4(0);
+        for (int j = l / 4; j < cy * cz; j += 16) {
+            int y = j / cz, z = j % cz, p = p0 + (y * nz + z) * 8;
+            float n = float(wx * min(a.uy, a.y - (y0 + y) * a.uy) * min(a.uz, a.z - (z0 + z) * a.uz));
+            vec4 d = part[p] - mean;
+            if (squares != 0)
+                s += part[p + 4] + n * d * d;
+            else
+                s += n * d;
+        }
+        sum = quads(s);
+        if (squares == 0)
+            mean = first + sum / total;
+    }
+    if (l < 4 && mine) {
+        int o = OFF4(1) + g * 8 + l;
+        dst[o] = mean;
+        dst[o + 4] = sum;
     }
 }
 #endif
@@ -218,11 +260,6 @@ vec4 keep_quad(int quad, int voxel, unit u)
 #define TABLE(k) table[OFF4(1) + ((a.row * u.n * a.blocks) + u.b) * 16 + (k) * 4 + quad]
 #endif
 
-#if defined(ENTRY_norm_stat) || defined(ENTRY_norm_grad_sum)
-GROUP_FOLD(group_quads, vec4, JOIN_ADD, 4, sums, quad_sums)
-#define quads(v, l) group_quads(v)
-#endif
-
 #ifdef ENTRY_norm_stat
 BUF_R4(0, x)
 BUF_W4(1, part)
@@ -238,8 +275,8 @@ void main()
         s += d;
         q += d * d;
     }
-    s = quads(s, l);
-    q = quads(q, l);
+    s = quads(s);
+    q = quads(q);
     if (l < 4 && count > 0) {
         vec4 mean = s / float(count);
         int p = OFF4(1) + u.index * 8 + quad;
@@ -305,8 +342,8 @@ void main()
             q += g * e;
         }
     }
-    s = quads(s, l);
-    q = quads(q, l);
+    s = quads(s);
+    q = quads(q);
     if (l < 4 && count > 0) {
         int p = OFF4(4) + u.index * 8 + quad;
         part[p] = s;

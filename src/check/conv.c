@@ -149,6 +149,26 @@ static void stem_case(struct pv_check *k, int ks)
 static void stem3(struct pv_check *k) { stem_case(k, 3); }
 static void stem7(struct pv_check *k) { stem_case(k, 7); }
 
+/* Statistics that the stem leaves: of few units, and of so many that they are joined first. */
+static void stem3_norm(struct pv_check *k)
+{
+    int n, ci, co, s[3], c = pv_ck_case(k), dims = c % 4 == 3 ? 2 : 3;
+    sizes(k, dims, 9, s, &n, &ci, &co);
+    ci = 1 + ci % 2;
+    co = 2 + co % 17;
+    n = pv_ck_small(k) ? 1 + n % 2 : n;
+    if (c == 1 && !pv_ck_small(k))
+        n = 3, ci = 1, co = 9, s[0] = 23, s[1] = 18, s[2] = 16;
+    if (s[0] * s[1] * s[2] < 16)
+        s[2] += 15;
+    pv_tensor *x = pv_ck_input(k, pv_plain(dims, n, ci, s), -1, 1, 0);
+    pv_tensor *w = pv_ck_input(k, pv_flat(pv_conv_weights(dims, ci, co, 3)), -1, 1, PV_CK_GRAD);
+    pv_tensor *b = pv_ck_input(k, pv_flat(co), -1, 1, 0);      /* the normalisation cancels its gradient */
+    struct pv_norm_params p = {.kind = c % 3 == 2 ? PV_NORM_INSTANCE : PV_NORM_BATCH, .train = true, .slope = 1};
+    pv_tape *t = pv_ck_tape(k);
+    pv_ck_output(k, "y", pv_norm_act(t, pv_ck_keep(k, pv_conv(t, x, w, b, co, 3, 1, 1)), &p), 0);
+}
+
 static void head(struct pv_check *k)
 {
     int n, ci, co, s[3], c = pv_ck_case(k), dims = pv_ck_conv_dims(k);
@@ -162,8 +182,8 @@ static void head(struct pv_check *k)
 
 static const char *const impls3[] = {"direct", "wino", "deep", "winog", "tile", "gemm", "clblast", NULL},
     *const impls2[] = {"direct", "two", "gemm", "clblast", NULL}, *const impls[] = {"direct", "gemm", "clblast", NULL},
-    *const wide3[] = {"gemm", "winog", "deep", NULL}, *const norm3[] = {"direct", "wino", "deep", NULL},
-    *const norm2[] = {"direct", "two", NULL};
+    *const wide3[] = {"gemm", "winog", "deep", NULL}, *const norm3[] = {"direct", "wino", "deep", "tile", "gemm", NULL},
+    *const norm2[] = {"direct", "two", "gemm", NULL};
 
 /* _norm: two convolutions' worth of rounding through two normalisations */
 #define OP(name, impls) {#name, name, 8, 2e-6, 4e-6, impls, pv_conv_has}
@@ -175,10 +195,11 @@ static const struct pv_check_op
     op_up2 = {"conv_up2", up2, 1, 2e-6, 4e-6, impls2, pv_conv_has}, op_up3 = {"conv_up3", up3, 1, 2e-6, 4e-6},
     op_norm3 = NORM("conv3_norm", conv3_norm, norm3), op_norm2 = NORM("conv2s2_norm", conv2_norm, norm2),
     op_norm_up = NORM("conv_up2_norm", up2_norm, norm2),
+    op_norm_stem = {"stem3_norm", stem3_norm, 1, 4e-6, 1.2e-5},
     op_stem3 = {"stem3", stem3, 1, 2e-6, 4e-6}, op_stem7 = {"stem7", stem7, 1, 2e-6, 4e-6},
     op_head = {"head", head, 0, 2e-6, 4e-6};
 
 const struct pv_check_op *const pv_check_conv[] = {
     &op_conv3, &op_conv_wide, &op_conv3s2, &op_conv2s2, &op_conv1, &op_conv1s2, &op_up2, &op_up3, &op_stem3, &op_stem7,
-    &op_head, &op_norm3, &op_norm2, &op_norm_up, NULL,
+    &op_head, &op_norm3, &op_norm2, &op_norm_up, &op_norm_stem, NULL,
 };

@@ -6,6 +6,7 @@
 #include "check/check.h"
 #include "ops/conv.h"
 #include "ops/half.h"
+#include "ops/norm.h"
 #include "optim/loss_scale.h"
 
 /* Values around every border of the rule: ties, the largest half, the subnormal ones, infinity; random ones. */
@@ -80,6 +81,30 @@ static void conv1s2(struct pv_check *k) { conv(k, 1, 2, false); }
 static void up2(struct pv_check *k) { conv(k, 2, 2, true); }
 static void up3(struct pv_check *k) { conv(k, 3, 2, true); }
 
+/* Statistics that convolutions leave. Forward alone: gradients that differ by a bit would round to different halves. */
+static void norm_case(struct pv_check *k, int ks, int stride, bool up)
+{
+    int c = pv_ck_case(k), dims = c % 4 == 3 ? 2 : 3, s[3], n = 1 + c % 3, ci, co;
+    pv_ck_sides(k, dims, up ? 5 : 8, s);
+    for (int i = dims == 2; i < 3; i++)
+        s[i] = pv_max(s[i], up ? 2 : 4);
+    ci = pv_ck_int(k, 1, pv_ck_most(k, 36, 17));
+    co = pv_ck_int(k, 1, pv_ck_most(k, c == 2 ? 70 : 36, 17));
+    pv_tape *t = pv_ck_tape(k);
+    pv_tensor *x = pv_ck_input(k, pv_blocked(dims, n, ci, s), -1, 1, 0);
+    pv_tensor *w = pv_ck_input(k, pv_flat(pv_conv_weights(dims, ci, co, ks)), -1, 1, 0);
+    pv_tensor *b = c % 2 ? NULL : pv_ck_input(k, pv_flat(co), -1, 1, 0);
+    struct pv_norm_params p = {.kind = c % 3 == 1 ? PV_NORM_INSTANCE : PV_NORM_BATCH, .train = true, .slope = 1};
+    t->mixed = true;
+    pv_tensor *y = up ? pv_conv_up(t, x, w, b, co, ks) : pv_conv(t, x, w, b, co, ks, stride, ks == 3);
+    t->mixed = false;
+    pv_ck_output(k, "y", pv_norm_act(t, pv_ck_keep(k, y), &p), PV_CK_NO_DY);
+}
+
+static void conv3_norm(struct pv_check *k) { norm_case(k, 3, 1, false); }
+static void conv2_norm(struct pv_check *k) { norm_case(k, 2, 2, false); }
+static void up2_norm(struct pv_check *k) { norm_case(k, 2, 2, true); }
+
 /* Iterations of one or two steps with and without a value that is not finite, at any place. */
 static void loss_scale(struct pv_check *k)
 {
@@ -117,12 +142,19 @@ static const char *const impls3[] = {"direct", "tile", "gemm", "clblast", "coop"
     *const impls_up3[] = {"direct", "coop", "mma", NULL};
 
 #define OP(name, impls) {"mixed_" #name, name, 1, 2e-6, 4e-6, impls, pv_conv_has, true}
+/* as conv3_norm */
+static const char *const norm3[] = {"tile", "gemm", "coop", "mma", NULL},
+    *const norm2[] = {"gemm", "coop", "mma", NULL};
+#define NORM(name, body, impls) {name, body, 1, 4e-6, 1.2e-5, impls, pv_conv_has, true}
 static const struct pv_check_op op_half = {"half_round", half, 1, 0, 0},    /* a rule, not an approximation */
     op_conv3 = OP(conv3, impls3), op_conv3s2 = OP(conv3s2, impls), op_conv2s2 = OP(conv2s2, impls2),
     op_conv1 = OP(conv1, impls), op_conv1s2 = OP(conv1s2, impls), op_up2 = OP(up2, impls2),
     op_up3 = OP(up3, impls_up3),
+    op_norm3 = NORM("mixed_conv3_norm", conv3_norm, norm3), op_norm2 = NORM("mixed_conv2s2_norm", conv2_norm, norm2),
+    op_norm_up = NORM("mixed_up2_norm", up2_norm, norm2),
     op_scale = {"loss_scale", loss_scale, 1, 0, 0};
 
 const struct pv_check_op *const pv_check_precision[] = {
-    &op_half, &op_conv3, &op_conv3s2, &op_conv2s2, &op_conv1, &op_conv1s2, &op_up2, &op_up3, &op_scale, NULL,
+    &op_half, &op_conv3, &op_conv3s2, &op_conv2s2, &op_conv1, &op_conv1s2, &op_up2, &op_up3, &op_norm3,
+    &op_norm2, &op_norm_up, &op_scale, NULL,
 };

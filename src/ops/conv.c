@@ -148,9 +148,9 @@ static bool by_direct(const struct walk *k, pv_tensor *dst, bool accum, enum con
     if (pv_is_ref(dst)) {
         by_reference(k, dst, accum);
     } else if (k->upward && k->d->stride > 1) {
-        conv_run_up(k->label, k->src, packed, dst, &d, k->b != NULL, accum);
+        conv_run_up(k->label, k->src, packed, dst, &d, k->b != NULL, accum, k->kind == PACK_FWD);
     } else {
-        conv_run_down(k->label, k->src, packed, dst, &d, k->b != NULL, accum);
+        conv_run_down(k->label, k->src, packed, dst, &d, k->b != NULL, accum, k->kind == PACK_FWD);
     }
     pv_tensor_unpin(k->src);
     return true;

@@ -143,7 +143,8 @@ bool deep_run(const char *label, const struct conv_in *in, pv_tensor *w, pv_tens
         pv_run(w->dev, &l);
     }
     if (stats)
-        pv_tensor_set_stats(dst, stats, dst->h.s);
+        pv_tensor_set_stats(dst, &(struct pv_stats){stats, dst->h.n, {dst->h.s[0], dst->h.s[1], dst->h.s[2]},
+                                                    {dst->h.s[0], dst->h.s[1], dst->h.s[2]}});
     pv_tensor_put(&v);
     return true;
 }

@@ -8,7 +8,7 @@
 static const struct pv_kernel fat_pad = {"conv_aux", "pad_plain", "rw", sizeof(struct a_pad), {1, 1, 1}, NULL};
 static const struct pv_kernel simt_pad = {"conv_aux", "pad_plain", "rw", sizeof(struct a_pad), {64, 1, 1}, NULL};
 static const struct pv_kernel fat_stem = {"conv_aux", "stem_fwd", "rrw", sizeof(struct a_stem), {1, 1, 1}, NULL};
-static const struct pv_kernel simt_stem = {"conv_aux", "stem_fwd", "rrw", sizeof(struct a_stem), {64, 1, 1}, NULL};
+static const struct pv_kernel simt_stem = {"conv_aux", "stem_fwd", "rrww", sizeof(struct a_stem), {64, 1, 1}, NULL};
 static const struct pv_kernel fat_stem_w = {"conv_aux", "stem_wgrad", "rrw", sizeof(struct a_stem), {1, 1, 1},
                                             NULL};
 static const struct pv_kernel simt_stem_w = {"conv_aux", "stem_wgrad", "rrw", sizeof(struct a_stem), {64, 1, 1},
@@ -80,11 +80,16 @@ void stem_run_fwd(const char *label, pv_tensor *padded, pv_tensor *packed, pv_te
         a.dst0 = piece_bind(&l, 2, y, &p);
         if (l.k == &fat_stem) {
             pv_groups(y->dev, &l, (uint64_t)a.n * (uint64_t)a.kb * (uint64_t)a.x * (uint64_t)a.y);
-        } else {
-            pv_groups(y->dev, &l, (uint64_t)pv_ceil_div(a.x * a.y * a.z, 64));
-            l.groups[2] = (uint32_t)(a.n * a.kb);
+            pv_run(y->dev, &l);
+            continue;
         }
+        pv_groups(y->dev, &l, (uint64_t)pv_ceil_div(a.x * a.y * a.z, 64));
+        l.groups[2] = (uint32_t)(a.n * a.kb);
+        struct pv_stats s = {NULL, a.n, {1, 1, a.x * a.y * a.z}, {1, 1, 64}};
+        a.stats = conv_stats_room(&l, p.whole && p.nn == y->h.n ? y : NULL, &s);
         pv_run(y->dev, &l);
+        if (s.part)
+            pv_tensor_set_stats(y, &s);
     }
 }
 

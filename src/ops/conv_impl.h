@@ -31,12 +31,13 @@ pv_tensor *conv_packed(pv_tensor *w, pv_tensor *b, const struct conv_desc *d, en
 /* They are packed again at the next use. */
 void conv_forget_packed(pv_tensor *w);
 
-/* coarse (+)= gather from fine over `nin` channels; weights as packed. */
+/* coarse (+)= gather from fine over `nin` channels; weights as packed. `fresh`: coarse gets its only content here, so
+ * that kernels that can leave statistics with it. */
 void conv_run_down(const char *label, pv_tensor *fine, pv_tensor *packed, pv_tensor *coarse,
-                   const struct conv_desc *d, bool bias, bool accum);
+                   const struct conv_desc *d, bool bias, bool accum, bool fresh);
 /* fine (+)= from coarse. */
 void conv_run_up(const char *label, pv_tensor *coarse, pv_tensor *packed, pv_tensor *fine,
-                 const struct conv_desc *d, bool bias, bool accum);
+                 const struct conv_desc *d, bool bias, bool accum, bool fresh);
 /* dw[coarse channel][fine channel][tap] (+)= sum fine * coarse. */
 void conv_run_wgrad(const char *label, pv_tensor *fine, pv_tensor *coarse, pv_tensor *dw,
                     const struct conv_desc *d, bool accum);
@@ -121,9 +122,13 @@ void conv_sum_slabs(const char *label, pv_tensor *part, int slabs, pv_tensor *dw
                     bool accum);
 void conv_sum_channels(const char *label, pv_tensor *part, int slabs, pv_tensor *db, bool accum);
 
+/* Binds buffer 3 of a launch of class simt that is bound but for it: s->part, room for statistics of all of `fresh` in
+ * units of s, if it is not NULL and the room can be bound. True: the launch is to write them. */
+bool conv_stats_room(struct pv_launch *l, const pv_tensor *fresh, struct pv_stats *s);
+
 /* Tiled simt kernels (conv_tile.c). `kind`: walks they exist for; `gains`: tiles are expected to be faster than matrix
  * products. A launch that is set up but for kernel and groups; false: the direct
- * kernel must do it. */
+ * kernel must do it. `fresh`: dst, if the launch makes all of its content: statistics are left with it; else NULL. */
 struct a_conv;
 struct a_wgrad;
 bool tile_kind(const struct conv_desc *d);
@@ -132,7 +137,8 @@ bool coop_kind(const pv_dev *dev, const struct conv_desc *d, bool upward);
 /* Name of the implementation on matrix units. NULL: the device has none, or imitates them and is not `forced`. */
 const char *coop_name(const pv_dev *dev, bool forced);
 bool tile_gains(const pv_tensor *src, const pv_tensor *dst);
-bool conv_tile_run(pv_dev *dev, struct pv_launch *l, const struct a_conv *a, const struct conv_desc *d, bool upward);
+bool conv_tile_run(pv_dev *dev, struct pv_launch *l, const struct a_conv *a, const struct conv_desc *d, bool upward,
+                   pv_tensor *fresh);
 /* The same for weight gradients. Slabs of planes, and rows of the parts of a plane (a->rows), for `pairs` of blocks. */
 bool conv_tile_wgrad(pv_dev *dev, struct pv_launch *l, struct a_wgrad *a, const struct conv_desc *d, int slabs);
 int conv_tile_slabs(struct a_wgrad *a, int planes, int pairs);

@@ -230,7 +230,7 @@ static void launch_fat_up(pv_dev *dev, struct pv_launch *l, const struct a_conv 
 
 static void launch_part(const char *label, pv_tensor *src, pv_tensor *packed, pv_tensor *dst,
                         const struct conv_desc *d, bool upward, bool whole, const struct part *p, bool bias,
-                        bool accum)
+                        bool accum, bool fresh)
 {
     pv_dev *dev = src->dev;
     struct pv_strides ss = pv_strides_of(src), ds = pv_strides_of(dst);
@@ -289,7 +289,7 @@ static void launch_part(const char *label, pv_tensor *src, pv_tensor *packed, pv
     } else if (fat) {
         l.k = &fat_fwd;
         launch_fat_down(dev, &l, &a, d->stride);
-    } else if (!conv_tile_run(dev, &l, &a, d, upward)) {
+    } else if (!conv_tile_run(dev, &l, &a, d, upward, fresh && whole && p->nn == dst->h.n ? dst : NULL)) {
         l.k = upward ? &simt_up : &simt_fwd;
         l.spec[0] = d->stride;
         pv_groups(dev, &l, (uint64_t)pv_ceil_div(p->nx * dst->h.s[1] * dst->h.s[2], 64));
@@ -299,7 +299,7 @@ static void launch_part(const char *label, pv_tensor *src, pv_tensor *packed, pv
 }
 
 static void run_gather(const char *label, pv_tensor *src, pv_tensor *packed, pv_tensor *dst,
-                       const struct conv_desc *d, bool upward, bool bias, bool accum)
+                       const struct conv_desc *d, bool upward, bool bias, bool accum, bool fresh)
 {
     if (!src || !packed || !dst || pv_dev_failed(src->dev))
         return;
@@ -312,7 +312,7 @@ static void run_gather(const char *label, pv_tensor *src, pv_tensor *packed, pv_
         struct part p = {.n0 = n, .nn = 1, .ncb = nin, .nkb = nout, .nx = dst->h.s[0]};
         if (whole) {
             p.nn = pv_units_per_launch(src->dev, 2, both, unit, NULL, n, src->h.n - n);
-            launch_part(label, src, packed, dst, d, upward, true, &p, bias, accum);
+            launch_part(label, src, packed, dst, d, upward, true, &p, bias, accum, fresh);
         } else {
             p.ncb = p.nkb = 1;
             /* planes of one launch: halve (even numbers for conv_up) until both sides fit */
@@ -324,7 +324,7 @@ static void run_gather(const char *label, pv_tensor *src, pv_tensor *packed, pv_
                 for (p.cb0 = 0; p.cb0 < nin; p.cb0++)
                     for (p.x0 = 0; p.x0 < dst->h.s[0]; p.x0 += nx) {
                         p.nx = pv_min(nx, dst->h.s[0] - p.x0);
-                        launch_part(label, src, packed, dst, d, upward, false, &p, bias, accum);
+                        launch_part(label, src, packed, dst, d, upward, false, &p, bias, accum, fresh);
                     }
         }
         n += p.nn;
@@ -332,15 +332,15 @@ static void run_gather(const char *label, pv_tensor *src, pv_tensor *packed, pv_
 }
 
 void conv_run_down(const char *label, pv_tensor *fine, pv_tensor *packed, pv_tensor *coarse,
-                   const struct conv_desc *d, bool bias, bool accum)
+                   const struct conv_desc *d, bool bias, bool accum, bool fresh)
 {
-    run_gather(label, fine, packed, coarse, d, false, bias, accum);
+    run_gather(label, fine, packed, coarse, d, false, bias, accum, fresh);
 }
 
 void conv_run_up(const char *label, pv_tensor *coarse, pv_tensor *packed, pv_tensor *fine,
-                 const struct conv_desc *d, bool bias, bool accum)
+                 const struct conv_desc *d, bool bias, bool accum, bool fresh)
 {
-    run_gather(label, coarse, packed, fine, d, true, bias, accum);
+    run_gather(label, coarse, packed, fine, d, true, bias, accum, fresh);
 }
 
 /* ---- weight gradients ---- */

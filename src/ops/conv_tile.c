@@ -15,14 +15,14 @@ static const char *const spec_coop[] = {"NB", "S", "UP", "M", "N", "K", "SUBGROU
 static const char *const spec_mma[] = {"NB", "S", "UP", "UNIT", NULL};
 
 static const struct pv_kernel k_tile[2] = {
-    {"conv_tile", "conv_tile", "rrx", sizeof(struct a_tile), {128, 1, 1}, spec_tile},
-    {"conv_tile", "conv_tile", "rrx", sizeof(struct a_tile), {256, 1, 1}, spec_tile},
+    {"conv_tile", "conv_tile", "rrxw", sizeof(struct a_tile), {128, 1, 1}, spec_tile},
+    {"conv_tile", "conv_tile", "rrxw", sizeof(struct a_tile), {256, 1, 1}, spec_tile},
 };
-static const struct pv_kernel k_gemm = {"conv_gemm", "conv_gemm", "rrx", sizeof(struct a_tile), {128, 1, 1}, spec_gemm};
-static const struct pv_kernel k_coop = {"conv_coop", "conv_coop", "rrx", sizeof(struct a_tile), {128, 1, 1}, spec_coop};
-static const struct pv_kernel k_mma = {"conv_mma", "conv_mma", "rrx", sizeof(struct a_tile), {128, 1, 1}, spec_mma};
-static const struct pv_kernel k_gemm_sum = {"conv_gemm", "gemm_sum", "rrx", sizeof(struct a_tile), {64, 1, 1},
-                                            spec_gemm};
+#define GEMM(file, entry, items, spec) {file, entry, "rrxw", sizeof(struct a_tile), {items, 1, 1}, spec}
+static const struct pv_kernel k_gemm = GEMM("conv_gemm", "conv_gemm", 128, spec_gemm);
+static const struct pv_kernel k_gemm_sum = GEMM("conv_gemm", "gemm_sum", 64, spec_gemm);
+static const struct pv_kernel k_coop = GEMM("conv_coop", "conv_coop", 128, spec_coop);
+static const struct pv_kernel k_mma = GEMM("conv_mma", "conv_mma", 128, spec_mma);
 
 #define WGRAD(items) {"conv_tile_wgrad", "tile_wgrad", "rrw", sizeof(struct a_wgrad), {items, 1, 1}, spec_wgrad}
 /* by the number of taps along x and y */
@@ -50,8 +50,25 @@ static struct a_tile tile_args(const struct a_conv *a)
 {
     return (struct a_tile){.n = a->n, .cb = a->cb, .kb = a->kb, .x = a->x, .y = a->y, .z = a->z, .kx = a->kx,
         .ky = a->ky, .kz = a->kz, .sn = a->sn, .sb = a->sb, .sp = a->sp, .sr = a->sr, .dn = a->dn, .db = a->db,
-        .dp = a->dp, .dr = a->dr, .so = a->so, .dst0 = a->dst0, .wb = a->wb, .w0 = a->w0, .bias = a->bias,
-        .accum = a->accum, .fx = a->fx, .fy = a->fy, .fz = a->fz};
+        .dp = a->dp, .dr = a->dr, .so = a->so, .dst0 = a->dst0, .wb = a->wb,
+        .flags = (a->accum ? TILE_ACCUM : 0) | (a->bias >= 0 ? TILE_BIAS : 0) | (a->w0 ? TILE_BEHIND : 0),
+        .fx = a->fx, .fy = a->fy, .fz = a->fz};
+}
+
+bool conv_stats_room(struct pv_launch *l, const pv_tensor *fresh, struct pv_stats *s)
+{
+    int64_t units = s->samples;
+    l->bind[3] = l->bind[2];
+    for (int i = 0; i < 3; i++)
+        units *= pv_ceil_div(s->grid[i], s->unit[i]);
+    if (!fresh || (uint64_t)units * (uint64_t)pv_blocks(fresh->h.c) * 128 >
+                      pv_dev_get_info(fresh->dev)->limits.max_binding)
+        return false;
+    s->part = pv_tensor_new(fresh->dev, pv_flat((int)units * pv_blocks(fresh->h.c) * 32), PV_F32);
+    if (s->part && (uint64_t)s->part->h.n * 4 > pv_buf_segment(s->part->buf))
+        pv_tensor_put(&s->part);
+    pv_bind(l, 3, s->part);
+    return s->part != NULL;
 }
 
 /* Share of the voxels of tiles that exist, in per cent. */
@@ -84,7 +101,7 @@ bool tile_gains(const pv_tensor *src, const pv_tensor *dst)
     return pv_min(src->h.c, dst->h.c) <= 32 && pv_max(fill(s[0], s[1], s[2], 8), fill(s[0], s[1], s[2], 16)) >= 60;
 }
 
-static bool run_tile(pv_dev *dev, struct pv_launch *l, const struct a_conv *c)
+static bool run_tile(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, pv_tensor *fresh)
 {
     int nb = c->kb % 2 == 0 ? 2 : 1, tz = fill(c->x, c->y, c->z, 8) > fill(c->x, c->y, c->z, 16) ? 8 : 16;
     struct a_tile a = tile_args(c);
@@ -101,13 +118,17 @@ static bool run_tile(pv_dev *dev, struct pv_launch *l, const struct a_conv *c)
     l->spec[2] = tz;
     for (int i = 0; i < 3; i++)
         l->groups[i] = (uint32_t)groups[i];
+    struct pv_stats s = {NULL, a.n, {a.x, a.y, a.z}, {4, 128 / tz, tz}};
+    a.flags |= conv_stats_room(l, fresh, &s) ? TILE_STATS : 0;
     pv_run(dev, l);
+    if (s.part)
+        pv_tensor_set_stats(fresh, &s);
     return true;
 }
 
 /* unit: NULL, or the matrix unit that multiplies. */
 static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, int stride, bool upward,
-                     const struct pv_matrix *unit)
+                     const struct pv_matrix *unit, pv_tensor *fresh)
 {
     struct a_tile a = tile_args(c), sum = a;
     int taps = a.kx * a.ky * a.kz;
@@ -142,7 +163,13 @@ static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, i
     pv_groups(dev, l, (uint64_t)pv_ceil_div(a.n * voxels, rows));
     l->groups[2] = (uint32_t)(slabs * pv_ceil_div(blocks, nb));
     if (slabs == 1) {
+        /* units are runs of voxels of all samples, upward of input voxels by `nb` taps: each has nb output voxels */
+        struct pv_stats s = {NULL, 1, {1, upward ? taps : 1, a.n * voxels}, {1, upward ? nb : 1, rows}};
+        bool whole = !upward || (a.fx * a.fy * a.fz == taps * voxels && taps % nb == 0);
+        a.flags |= conv_stats_room(l, whole ? fresh : NULL, &s) ? TILE_STATS : 0;
         pv_run(dev, l);
+        if (s.part)
+            pv_tensor_set_stats(fresh, &s);
         return;
     }
     /* partial sums [slab][n][kb][voxel][16], then their sum in order */
@@ -160,21 +187,29 @@ static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, i
     a.db = voxels * 16;
     a.dp = a.y * a.z * 16;
     a.dr = a.z * 16;
-    a.dst0 = a.accum = 0;
-    a.bias = -1;
+    a.dst0 = 0;
+    a.flags &= ~(TILE_ACCUM | TILE_BIAS);
+    l->bind[3] = l->bind[2];
     pv_run(dev, l);
-    pv_run_items(dev, &s, (uint64_t)a.n * (uint64_t)(a.kb * voxels * 4));
+    struct pv_stats units = {NULL, a.n, {1, 1, voxels}, {1, 1, GEMM_SUM_RUN}};
+    sum.flags |= conv_stats_room(&s, fresh, &units) ? TILE_STATS : 0;
+    pv_groups(dev, &s, (uint64_t)a.n * (uint64_t)a.kb * (uint64_t)pv_ceil_div(voxels, GEMM_SUM_RUN));
+    s.groups[2] = 1;
+    pv_run(dev, &s);
+    if (units.part)
+        pv_tensor_set_stats(fresh, &units);
     pv_tensor_put(&part);
 }
 
-bool conv_tile_run(pv_dev *dev, struct pv_launch *l, const struct a_conv *a, const struct conv_desc *d, bool upward)
+bool conv_tile_run(pv_dev *dev, struct pv_launch *l, const struct a_conv *a, const struct conv_desc *d, bool upward,
+                   pv_tensor *fresh)
 {
     if (d->how == CONV_TILE)
-        return run_tile(dev, l, a);
+        return run_tile(dev, l, a, fresh);
     struct pv_matrix unit;
     bool coop = d->how == CONV_COOP && pv_dev_matrix(dev, &unit);
     if (d->how == CONV_GEMM || coop)
-        run_gemm(dev, l, a, d->stride, upward, coop ? &unit : NULL);
+        run_gemm(dev, l, a, d->stride, upward, coop ? &unit : NULL, fresh);
     return d->how == CONV_GEMM || coop;
 }
 

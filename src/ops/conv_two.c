@@ -87,7 +87,9 @@ bool two_run(const char *label, const struct conv_in *in, pv_tensor *packed, pv_
     conv_launch_samples(&l, in, packed, dst, a.row, stats, units, s[0]);
     if (stats) {
         int side = upward ? 2 : 1;
-        pv_tensor_set_stats(dst, stats, (int[]){upward ? d->k[0] : 1, p.rows * side, p.run * side});
+        const int *to = dst->h.s;
+        pv_tensor_set_stats(dst, &(struct pv_stats){stats, dst->h.n, {to[0], to[1], to[2]},
+                                                    {upward ? d->k[0] : 1, p.rows * side, p.run * side}});
     }
     return true;
 }

@@ -141,7 +141,7 @@ void wino_run(const char *label, const struct conv_in *in, pv_tensor *u, pv_tens
     pv_tensor *stats = fresh ? pv_tensor_new(src->dev, pv_flat((int)units * src->h.n), PV_F32) : NULL;
     conv_launch_samples(&l, in, u, dst, a.row, stats, units, a.tx);
     if (stats)
-        pv_tensor_set_stats(dst, stats, (int[]){2, 2 * p.rows, 2 * p.run});
+        pv_tensor_set_stats(dst, &(struct pv_stats){stats, dst->h.n, {s[0], s[1], s[2]}, {2, 2 * p.rows, 2 * p.run}});
 }
 
 /* ---- weight gradients ---- */

@@ -12,6 +12,7 @@ static const struct pv_kernel fat_grad_table = KERNEL("norm_grad_table", "rrwxx"
 static const struct pv_kernel simt_grad_table = KERNEL("norm_grad_table", "rrwxx", a_norm_table, 256);
 static const struct pv_kernel fat_stat = KERNEL("norm_stat", "rw", a_norm, 1);
 static const struct pv_kernel simt_stat = KERNEL("norm_stat", "rw", a_norm, 64);
+static const struct pv_kernel k_fold = KERNEL("norm_fold", "rw", a_norm_fold, 64);
 static const struct pv_kernel fat_apply = KERNEL("norm_apply", "rrrrrw", a_norm, 1);
 static const struct pv_kernel simt_apply = KERNEL("norm_apply", "rrrrrw", a_norm, 64);
 static const struct pv_kernel fat_grad_sum = KERNEL("norm_grad_sum", "rrrrw", a_norm, 1);
@@ -112,31 +113,66 @@ static void run_eval(const pv_tensor *x, pv_tensor *table, const struct norm_sta
     pv_run_items(x->dev, &l, (uint64_t)a.blocks * 16);
 }
 
+/* Units of a row of the table that norm_table takes at once: its work-group of a block adds them up alone. */
+enum { MOST_UNITS = 256 };
+
+/* Statistics that the op which made x left, in few enough units (a new reference), with what the table's arguments say
+ * of them. NULL: there are none for a table of this many rows. */
+static pv_tensor *stats_of(pv_tensor *x, struct a_norm_table *a)
+{
+    const struct pv_stats *s = x->stats;
+    if (!s || (s->samples != x->h.n && a->table_rows > 1))
+        return NULL;
+    const int num[] = {pv_ceil_div(s->grid[0], s->unit[0]), pv_ceil_div(s->grid[1], s->unit[1]),
+                       pv_ceil_div(s->grid[2], s->unit[2])};
+    a->samples = s->samples / a->table_rows;
+    a->x = s->grid[0], a->y = s->grid[1], a->z = s->grid[2];
+    a->ux = s->unit[0], a->uy = s->unit[1], a->uz = s->unit[2];
+    a->ny = num[1], a->nz = num[2];
+    int join = pv_ceil_div(a->samples * num[0] * num[1] * num[2], MOST_UNITS);
+    if (join <= 1 || pv_class(x) == PV_FAT)
+        return pv_tensor_ref(s->part);
+    struct a_norm_fold f = {.samples = s->samples, .blocks = a->blocks, .x = a->x, .y = a->y, .z = a->z, .ux = a->ux,
+                            .uy = a->uy, .uz = a->uz, .fy = 1, .fz = pv_min(join, num[2])};
+    if (f.fz == num[2])
+        f.fy = pv_min(num[1], pv_ceil_div(join, num[2]));
+    a->uy *= f.fy;
+    a->uz *= f.fz;
+    a->ny = pv_ceil_div(num[1], f.fy);
+    a->nz = pv_ceil_div(num[2], f.fz);
+    int groups = s->samples * a->blocks * num[0] * a->ny * a->nz;
+    pv_tensor *few = pv_tensor_new(x->dev, pv_flat(groups * 32), PV_F32);
+    struct pv_launch l = {.k = &k_fold, .label = "norm statistics", .args = &f};
+    pv_bind(&l, 0, s->part);
+    pv_bind(&l, 1, few);
+    pv_groups(x->dev, &l, (uint64_t)groups);
+    l.groups[2] = 1;
+    if (few)
+        pv_run(x->dev, &l);
+    return few;
+}
+
 void norm_run_table(pv_tensor *x, pv_tensor *table, const struct norm_stats *s, const struct norm_desc *d)
 {
     if (!d->batch_stats) {
         run_eval(x, table, s, d);
         return;
     }
-    pv_tensor *part = x->stats ? pv_tensor_ref(x->stats->part) : new_part(x);
-    if (!part)
-        return;
-    for (struct walk w = {0}; !x->stats && next_planes(&w, x, 1, &x);) {
-        struct a_norm a = map_args(x, d);
+    struct a_norm_table a = table_args(x, d);
+    pv_tensor *part = stats_of(x, &a);
+    bool known = part != NULL;
+    if (!known)
+        part = new_part(x);
+    for (struct walk w = {0}; part && !known && next_planes(&w, x, 1, &x);) {
+        struct a_norm m = map_args(x, d);
         struct pv_launch l = {.k = pv_class(x) == PV_FAT ? &fat_stat : &simt_stat, .label = "norm statistics",
-                              .args = &a};
+                              .args = &m};
         bind_planes(&l, 0, x, x, &w);
         pv_bind(&l, 1, part);
-        run_planes(x->dev, &l, &a, &w, true);
+        run_planes(x->dev, &l, &m, &w, true);
     }
-    struct a_norm_table a = table_args(x, d);
-    if (x->stats) {
-        a.ux = x->stats->unit[0];
-        a.uy = x->stats->unit[1];
-        a.uz = x->stats->unit[2];
-        a.ny = pv_ceil_div(a.y, a.uy);
-        a.nz = pv_ceil_div(a.z, a.uz);
-    }
+    if (!part)
+        return;
     struct pv_launch l = {.k = pv_class(x) == PV_FAT ? &fat_table : &simt_table, .label = "norm statistics",
                           .args = &a,
                           .groups = {(uint32_t)a.blocks, 1, 1}};

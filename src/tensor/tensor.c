@@ -247,14 +247,13 @@ void pv_tensor_drop_unread(pv_tensor *t)
         pv_buf_put(&t->buf);
 }
 
-void pv_tensor_set_stats(pv_tensor *t, pv_tensor *part, const int unit[3])
+void pv_tensor_set_stats(pv_tensor *t, const struct pv_stats *s)
 {
     if (t->stats)
         pv_tensor_put(&t->stats->part);
     else
         t->stats = pv_new(struct pv_stats);
-    t->stats->part = part;
-    memcpy(t->stats->unit, unit, sizeof t->stats->unit);
+    *t->stats = *s;
 }
 
 void pv_tensor_set_remake(pv_tensor *t, struct pv_remake *r)

@@ -57,8 +57,9 @@ struct pv_remake {
 };
 
 /* Channel statistics that the op which made a BLOCKED map left behind: for every unit of voxels (of unit[] voxels
- * along each axis, fewer at the ends) [n][blocks][units in order x, y, z][mean, sum of squared deviations][16]. */
-struct pv_stats { pv_tensor *part; int unit[3]; };
+ * along each axis, fewer at the ends) [samples][blocks][units in order x, y, z][mean, sum of squared deviations][16].
+ * samples, grid: n and the map's sides, or 1 and sides of as many voxels as all samples have, in any order. */
+struct pv_stats { pv_tensor *part; int samples, grid[3], unit[3]; };
 
 /* data: NULL while given up. many: was asked for again after it had been given up. */
 struct pv_packed { int kind; bool many; uint64_t version; pv_tensor *data; struct pv_packed *next; };
@@ -108,8 +109,8 @@ void pv_tensor_forget(pv_tensor *t);                    /* gives memory up that 
 void pv_tensor_drop_packed(pv_tensor *t, bool all);
 /* Gives the memory of a map up for good if the node that made it is all that holds it and does not read it. */
 void pv_tensor_drop_unread(pv_tensor *t);
-/* Takes over the reference `part`. */
-void pv_tensor_set_stats(pv_tensor *t, pv_tensor *part, const int unit[3]);
+/* Takes over the reference s->part. */
+void pv_tensor_set_stats(pv_tensor *t, const struct pv_stats *s);
 /* Takes over `r` (made with pv_new; its inputs are references the remake owns). */
 void pv_tensor_set_remake(pv_tensor *t, struct pv_remake *r);
 

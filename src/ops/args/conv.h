@@ -56,7 +56,7 @@ struct a_pack {
 
 /* stem_fwd, stem_wgrad: few-channel PLAIN input with border, BLOCKED output. */
 struct a_stem {
-    KU32 off[3];
+    KU32 off[4];                /* the fourth: stem_fwd of class simt, statistics */
     KI32 n, ci, kb, x, y, z, k; /* k taps per axis (kx = 1 when dims is 2) */
     KI32 kx;
     KI32 sn, sc, sp, sr;        /* src strides */
@@ -64,6 +64,7 @@ struct a_stem {
     KI32 so;
     KI32 bias, accum;
     KI32 planes, slab;
+    KI32 stats;                 /* leave statistics of dst, [n][kb][64 voxels][mean, sum of squared deviations][16] */
 };
 
 /* head: 1x1x1 from BLOCKED to PLAIN with few outputs, its gradients. */

@@ -6,8 +6,15 @@
 
 #include "ops/args/types.h"
 
-struct a_tile {
-    KU32 off[3];                /* src (gemm_sum: partial sums), weights, dst */
+#define TILE_ACCUM 1            /* add to dst */
+#define TILE_BIAS 2             /* biases are where the weights begin */
+#define TILE_BEHIND 4           /* the first tap is behind 16 biases */
+#define TILE_STATS 8            /* leave statistics of dst: [..units of dst..][mean, sum of squared deviations][16] */
+
+#define GEMM_SUM_RUN 32         /* voxels of a work-group of gemm_sum */
+
+struct a_tile {                 /* 128 bytes at most: what Vulkan guarantees */
+    KU32 off[4];                /* src (gemm_sum: partial sums), weights, dst, statistics */
     KI32 n, cb, kb;             /* samples, input blocks, output blocks of this launch */
     KI32 x, y, z;               /* output voxels of this launch; upward: input voxels that reach them */
     KI32 kx, ky, kz;            /* taps */
@@ -15,8 +22,7 @@ struct a_tile {
     KI32 dn, db, dp, dr;        /* dst strides */
     KI32 so, dst0;              /* src of voxel 0, tap 0; dst of voxel 0 */
     KI32 wb;                    /* weights: floats between output blocks */
-    KI32 w0, bias;              /* weights: where the first tap and the first bias are; bias -1: none */
-    KI32 accum;                 /* add to dst */
+    KI32 flags;
     KI32 per, ds;               /* conv_gemm: steps of a slab, floats between slabs of dst; gemm_sum: slabs, the same */
     KI32 fx, fy, fz;            /* upward: output voxels of this launch */
 };

@@ -39,6 +39,13 @@ struct a_norm {
     KF32 skip_slope;
 };
 
+/* norm_fold: units of part are boxes of ux x uy x uz of x, y, z voxels */
+struct a_norm_fold {
+    KU32 off[2];
+    KI32 samples, blocks, x, y, z, ux, uy, uz;
+    KI32 fy, fz;                /* units that become one, along y and z */
+};
+
 #define NORM_GAMMA 1
 #define NORM_BETA 2
 #define NORM_RUN_MEAN 4         /* update the running statistics */
