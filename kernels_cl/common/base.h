@@ -43,6 +43,11 @@
 #define WG64 __attribute__((reqd_work_group_size(64, 1, 1)))
 #define WG256 __attribute__((reqd_work_group_size(256, 1, 1)))
 
+#ifdef PV_SIMT
+/* A launch may come in pieces along y or z, where work-groups are one work-item wide: each begins at an offset. */
+#define get_group_id(i) (get_group_id(i) + ((i) > 0 ? get_global_offset(i) : 0))
+#endif
+
 /* Work-groups of one-dimensional kernels may be spread over x and y (pv_groups). */
 #define GROUP() ((int)(get_group_id(0) + get_group_id(1) * get_num_groups(0)))
 #define LOCAL() ((int)get_local_id(0))

@@ -499,7 +499,8 @@ static void say_again(const struct pv_check_opts *o, const pv_dev *dev, const ch
     if (o->small)
         pv_str_addf(&s, " --small");
     const struct { const char *name; uint64_t v; } lower[] = {{"binding", l->max_binding}, {"alloc", l->max_alloc},
-        {"memory", l->memory}, {"wg", l->max_wg}, {"local", l->local_bytes}, {"groups", l->max_groups}};
+        {"memory", l->memory}, {"wg", l->max_wg}, {"local", l->local_bytes}, {"groups", l->max_groups},
+        {"work", l->max_work}};
     for (size_t i = 0, n = 0; i < PV_COUNT(lower); i++)
         if (lower[i].v)
             pv_str_addf(&s, "%s%s=%llu", n++ ? "," : " --limit ", lower[i].name, (unsigned long long)lower[i].v);

@@ -38,7 +38,7 @@ struct pv_dev_args { const char *device, *cls, *limit; };
      "opencl:0, vulkan:0, auto (default), or part of a device's name"}, \
     {"class", PV_OPT_STR, &(a).cls, "fat|simt", "force the class of kernels"}, \
     {"limit", PV_OPT_STR, &(a).limit, "LIST", \
-     "lower limits of the device: binding=64K,alloc=1M,memory=1G,wg=256,local=32K,groups=1K,subgroup=0"}
+     "lower limits of the device: binding=64K,alloc=1M,memory=1G,wg=256,local=32K,groups=1K,work=1M,subgroup=0"}
 /* Opens the device; `base` gives further options (may be NULL). NULL after a fault. */
 pv_dev *pv_open_device(const struct pv_dev_args *a, const struct pv_dev_opts *base);
 

@@ -129,12 +129,14 @@ pv_dev *pv_open_device(const struct pv_dev_args *a, const struct pv_dev_opts *ba
             o.lower.local_bytes = (uint32_t)v;
         else if (ok && pv_streq(parts.v[i], "groups"))
             o.lower.max_groups = (uint32_t)v;
+        else if (ok && pv_streq(parts.v[i], "work"))
+            o.lower.max_work = v;
         else if (ok && sub)
             o.lower.subgroup = 1;
         else
             ok = false;
         if (!ok)
-            pv_fail(PV_FAULT_USAGE, "--limit: '%s' is not one of binding, alloc, memory, wg, local, groups with a "
+            pv_fail(PV_FAULT_USAGE, "--limit: '%s' is not one of binding, alloc, memory, wg, local, groups, work with a "
                     "size such as 64K, or subgroup=0", parts.v[i]);
     }
     pv_strs_free(&parts);

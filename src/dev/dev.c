@@ -10,6 +10,9 @@
 #include "pv_config.h"
 
 enum { MAX_DEVICES = 64 };
+/* Operations of a launch: a fifth of a second on a slow GPU (80 GFLOP/s reached). A device for computing alone would
+ * not need it, and loses little: a piece still fills it. */
+static const uint64_t MOST_WORK = 16000000000;
 
 pv_dynlib *pv_dev_loader(const char *env, const char *const *names, char **why)
 {
@@ -155,6 +158,10 @@ pv_dev *pv_dev_open(const char *name, const struct pv_dev_opts *o)
     lower(&dev->info.limits.memory, to->memory);
     lower(&dev->info.limits.max_alloc, to->max_alloc);
     lower(&dev->info.limits.max_binding, to->max_binding);
+    if (dev->info.type != PV_DEV_CPU)
+        dev->info.limits.max_work = MOST_WORK;
+    if (to->max_work)
+        dev->info.limits.max_work = to->max_work;
     lower32(&dev->info.limits.max_wg, to->max_wg);
     lower32(&dev->info.limits.local_bytes, to->local_bytes);
     lower32(&dev->info.limits.max_groups, to->max_groups);
@@ -365,12 +372,29 @@ bool pv_read_end(pv_ticket **tp, void *dst)
 
 /* ---- launches ---- */
 
+/* In how many pieces a launch of so many operations goes to the device. */
+static uint64_t pieces(const pv_dev *dev, double flops)
+{
+    const uint64_t most = dev->info.limits.max_work;
+    return dev->info.cls == PV_SIMT && most && flops > (double)most ? (uint64_t)(flops / (double)most) + 1 : 1;
+}
+
+/* Work-groups that a piece should have at least, to fill the device. */
+static uint64_t enough_groups(const pv_dev *dev)
+{
+    if (dev->opts.lower.max_work)
+        return 1;
+    return dev->info.limits.compute_units ? 4 * (uint64_t)dev->info.limits.compute_units : 256;
+}
+
 void pv_groups(const pv_dev *dev, struct pv_launch *l, uint64_t total)
 {
     uint64_t x = total < 32768 ? total : 32768;
     if (dev->info.limits.max_groups && x > dev->info.limits.max_groups)
         x = dev->info.limits.max_groups;
-    uint64_t rows = x ? (total + x - 1) / x : 0;
+    uint64_t rows = x ? (total + x - 1) / x : 0, n = pieces(dev, l->flops), least = total / 16;
+    n = n < least ? n : least;          /* or the surplus grows */
+    rows = rows && rows < n ? n : rows;
     l->groups[0] = (uint32_t)(rows ? (total + rows - 1) / rows : 1);     /* even rows: little surplus */
     l->groups[1] = (uint32_t)rows;
     l->groups[2] = 1;
@@ -388,6 +412,29 @@ static bool within_limits(pv_dev *dev, const struct pv_launch *l, const char *la
         pv_dev_fail(dev, "%s (%s): %u x %u x %u work-groups are more than this device takes along one dimension (%u); "
                     "use a smaller --patch", label, l->k->entry, g[0], g[1], g[2], m->max_groups);
     return !dev->failed;
+}
+
+static void run_pieces(pv_dev *dev, const struct pv_resolved *r, double flops)
+{
+    const uint32_t *all = r->groups;
+    const int along = all[2] > all[1] ? 2 : 1;
+    const uint64_t groups = (uint64_t)all[0] * all[1] * all[2], most = groups / enough_groups(dev);
+    uint64_t n = pieces(dev, flops);
+    n = n < most ? n : most;
+    n = n < all[along] ? n : all[along];
+    if (n <= 1 || r->k->wg[along] > 1) {
+        dev->be->run(dev, r);
+        return;
+    }
+    uint32_t part[3] = {all[0], all[1], all[2]};
+    struct pv_resolved p = *r;
+    p.groups = part;
+    for (uint64_t i = 0; i < n && !dev->failed; i++) {
+        p.base[along] = (uint32_t)(all[along] * i / n);
+        part[along] = (uint32_t)(all[along] * (i + 1) / n) - p.base[along];
+        p.follows = i > 0;
+        dev->be->run(dev, &p);
+    }
 }
 
 void pv_run(pv_dev *dev, struct pv_launch *l)
@@ -427,7 +474,7 @@ void pv_run(pv_dev *dev, struct pv_launch *l)
         pv_debug("kern", "%s %s groups %ux%ux%u", r.label, k->entry, l->groups[0], l->groups[1],
                  l->groups[2]);
     dev->stats.launches++;
-    dev->be->run(dev, &r);
+    run_pieces(dev, &r, l->flops);
 }
 
 void pv_prof_add(pv_dev *dev, const char *label, const char *kernel, uint64_t ns)

@@ -28,6 +28,7 @@ struct pv_limits {
     uint32_t max_groups;        /* work-groups along one dimension */
     uint32_t subgroup;          /* sub-group size, 0 if unknown; lowered to 1: neither sub-groups nor matrix units */
     uint32_t compute_units;
+    uint64_t max_work;          /* operations of one piece of a launch (pv_launch.flops); 0: launches are never split */
     bool fp16, fp64;
 };
 
@@ -134,7 +135,12 @@ struct pv_launch {
     int32_t spec[PV_MAX_SPEC];
     void *args;
     uint32_t groups[3];         /* work-groups; pv_groups() splits one large count */
+    double flops;               /* floating-point operations, about; 0: a short launch. To be set before pv_groups() */
 };
+/* A launch of more than limits.max_work goes to the device in pieces along y or z, as far as each has enough
+ * work-groups to fill it: a desktop's driver resets a device that a launch keeps busy for some seconds. Class simt,
+ * whose kernels know their work-group by get_group_id() or gl_WorkGroupID alone and never ask how many there are along
+ * y or z. */
 void pv_run(pv_dev *dev, struct pv_launch *l);
 /* Spreads `total` work-groups over x and y; kernels number them by x + y * num_groups(x) and must ignore
  * the surplus. */

@@ -38,6 +38,8 @@ struct pv_resolved {
     const int32_t *spec;
     void *args;                 /* offsets not yet filled in: the backend does */
     const uint32_t *groups;
+    uint32_t base[3];           /* number of the first work-group */
+    bool follows;               /* a later piece of the same launch: need not wait for the one before */
 };
 
 struct pv_ticket { pv_dev *dev; size_t bytes; void *impl; };

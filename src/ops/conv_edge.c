@@ -78,6 +78,7 @@ void stem_run_fwd(const char *label, pv_tensor *padded, pv_tensor *packed, pv_te
         pv_bind_range(&l, 1, packed, (int64_t)p.b0 * inner * 16, pv_shape_stored(&packed->h) -
                       (int64_t)p.b0 * inner * 16);
         a.dst0 = piece_bind(&l, 2, y, &p);
+        l.flops = 32.0 * a.n * a.kb * inner * a.x * a.y * a.z;
         if (l.k == &fat_stem) {
             pv_groups(y->dev, &l, (uint64_t)a.n * (uint64_t)a.kb * (uint64_t)a.x * (uint64_t)a.y);
             pv_run(y->dev, &l);
@@ -116,6 +117,7 @@ void stem_run_wgrad(const char *label, pv_tensor *padded, pv_tensor *dy, pv_tens
         int parts = !fat ? inner : inner / (taps == 27 ? 27 : d->k[2]);     /* of one block's weights */
         struct pv_launch l = {.k = fat ? &fat_stem_w : &simt_stem_w, .label = label, .args = &a,
                               .groups = {(uint32_t)slabs, (uint32_t)p.nb, (uint32_t)parts}};
+        l.flops = 32.0 * p.nb * inner * a.planes * a.y * a.z;
         if (!fat) {
             pv_groups(dev, &l, (uint64_t)parts);
             l.groups[2] = (uint32_t)(slabs * p.nb);

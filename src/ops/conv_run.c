@@ -241,6 +241,7 @@ static void launch_part(const char *label, pv_tensor *src, pv_tensor *packed, pv
         .dn = ds.n, .db = ds.b, .dp = ds.p, .dr = ds.r, .wb = wb, .accum = accum,
         .px = d->pad[0], .py = d->pad[1], .pz = d->pad[2], .fx = p->nx, .fy = dst->h.s[1], .fz = dst->h.s[2]};
     struct pv_launch l = {.label = label, .args = &a};
+    l.flops = 512.0 * a.n * a.cb * a.kb * taps * a.x * a.y * a.z / (upward && d->stride == 2 ? 1 << d->dims : 1);
     /* src: first needed plane, from the first stored one */
     int plane = upward ? src->h.b[0] : p->x0 * stx + src->h.b[0] - d->pad[0];
     int row = upward ? src->h.b[1] * ss.r + src->h.b[2] * 16
@@ -382,6 +383,7 @@ void conv_sum_channels(const char *label, pv_tensor *part, int slabs, pv_tensor 
 
 static void launch_wgrad(pv_dev *dev, struct pv_launch *l, struct a_wgrad *a, const struct conv_desc *d, int slabs)
 {
+    l->flops = 512.0 * a->bb * a->vb * a->kx * a->ky * a->kz * a->planes * a->y * a->z;
     if (conv_tile_wgrad(dev, l, a, d, slabs))
         return;
     int stride = d->stride, taps = a->kx * a->ky * a->kz;

@@ -178,6 +178,7 @@ static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, i
         return;
     struct pv_launch s = *l;
     s.k = &k_gemm_sum;
+    s.flops = 0;
     s.args = &sum;
     sum.per = slabs;
     sum.ds = a.ds = a.n * a.kb * voxels * 16;

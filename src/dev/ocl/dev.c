@@ -379,13 +379,14 @@ static void ocl_run(pv_dev *dev, const struct pv_resolved *r)
         pv_dev_fail(dev, "%s (%s): kernel arguments: %s", r->label, r->k->entry, ocl_error_name(e));
         return;
     }
-    size_t global[3], local[3];
+    size_t global[3], local[3], from[3];        /* get_group_id() of kernels_cl/common/base.h adds `from` */
     for (int i = 0; i < 3; i++) {
         local[i] = r->k->wg[i] ? r->k->wg[i] : 1;
         global[i] = local[i] * r->groups[i];
+        from[i] = local[i] * r->base[i];
     }
     cl_event ev = NULL;
-    e = d->cl->clEnqueueNDRangeKernel(d->queue, kern, 3, NULL, global, local, 0, NULL,
+    e = d->cl->clEnqueueNDRangeKernel(d->queue, kern, 3, from[1] | from[2] ? from : NULL, global, local, 0, NULL,
                                       dev->opts.profile ? &ev : NULL);
     if (e == CL_SUCCESS && d->sync)
         e = d->cl->clFinish(d->queue);
