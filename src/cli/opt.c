@@ -136,8 +136,8 @@ pv_dev *pv_open_device(const struct pv_dev_args *a, const struct pv_dev_opts *ba
         else
             ok = false;
         if (!ok)
-            pv_fail(PV_FAULT_USAGE, "--limit: '%s' is not one of binding, alloc, memory, wg, local, groups, work with a "
-                    "size such as 64K, or subgroup=0", parts.v[i]);
+            pv_fail(PV_FAULT_USAGE, "--limit: '%s' is not one of binding, alloc, memory, wg, local, groups, work with "
+                    "a size such as 64K, or subgroup=0", parts.v[i]);
     }
     pv_strs_free(&parts);
     return ok ? pv_dev_open(a->device ? a->device : "auto", &o) : NULL;

@@ -386,6 +386,11 @@ def measure_all(chips, folders, step, tmp):
 
 def report(chips, step, budgets, results):
     bad = 0
+    for (chip, name, constants), found in sorted(results.items()):      # whatever runs: 32 KiB, which every device has
+        for entry, (_, _, local) in found.items():
+            if local and local > 32768:
+                print(f'{entry} of {name} {constants}: {local} bytes of local memory for {chip}')
+                bad += 1
     for (name, entry, constants), row in sorted(step.items()):
         if (entry, constants) not in budgets:
             print(f'{entry} {constants}: no row in budgets.txt')

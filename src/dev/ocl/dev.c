@@ -155,40 +155,21 @@ static bool ocl_open(pv_dev *dev, int index)
     return true;
 }
 
-static void drop_pending(struct ocl_dev *d, bool all)
-{
-    for (struct ocl_pending **p = &d->pending; *p;) {
-        struct ocl_pending *w = *p;
-        cl_int status = CL_COMPLETE;
-        if (!all)
-            d->cl->clGetEventInfo(w->event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status, NULL);
-        if (status > CL_COMPLETE) {
-            p = &w->next;
-            continue;
-        }
-        *p = w->next;
-        d->cl->clReleaseEvent(w->event);
-        pv_free(w->host);
-        pv_free(w);
-    }
-}
-
 static void ocl_finish(pv_dev *dev)
 {
     struct ocl_dev *d = dev->impl;
     ocl_ok(dev, d->cl->clFinish(d->queue), "clFinish");
-    drop_pending(d, true);
 }
 
 static void ocl_close(pv_dev *dev)
 {
     struct ocl_dev *d = dev->impl;
-    drop_pending(d, true);
     for (int i = 0; i < d->num_timed; i++)
         d->cl->clReleaseEvent(d->timed[i].event);
     pv_free(d->timed);
     ocl_programs_free(d);
     ocl_gemm_close(dev);
+    ocl_staging_close(d);
     d->cl->clReleaseCommandQueue(d->queue);
     d->cl->clReleaseContext(d->ctx);
     pv_free(d);
@@ -248,19 +229,7 @@ static void ocl_write(pv_dev *dev, struct pv_mem *m, uint64_t off, const void *s
         oclgrind_set(dev, m, off, src, bytes, 0);
         return;
     }
-    drop_pending(d, false);
-    struct ocl_pending *w = pv_new(struct ocl_pending);
-    w->host = pv_alloc(bytes);
-    memcpy(w->host, src, bytes);
-    cl_int e = d->cl->clEnqueueWriteBuffer(d->queue, m->handle, CL_FALSE, off, bytes, w->host, 0, NULL,
-                                           &w->event);
-    if (!ocl_ok(dev, e, "clEnqueueWriteBuffer")) {
-        pv_free(w->host);
-        pv_free(w);
-        return;
-    }
-    w->next = d->pending;
-    d->pending = w;
+    ocl_upload(dev, m->handle, off, src, bytes);
 }
 
 static void ocl_read(pv_dev *dev, struct pv_mem *m, uint64_t off, void *dst, size_t bytes)
@@ -292,41 +261,6 @@ static void ocl_copy(pv_dev *dev, struct pv_mem *dm, uint64_t doff, struct pv_me
     } else if (bytes)
         ocl_ok(dev, d->cl->clEnqueueCopyBuffer(d->queue, sm->handle, dm->handle, soff, doff, bytes, 0, NULL,
                                                NULL), "clEnqueueCopyBuffer");
-}
-
-struct late { cl_event event; char data[]; };
-
-static bool ocl_read_begin(pv_dev *dev, struct pv_mem *m, uint64_t off, struct pv_ticket *t)
-{
-    struct ocl_dev *d = dev->impl;
-    struct late *l = pv_zalloc(sizeof *l + t->bytes);
-    if (!ocl_ok(dev, d->cl->clEnqueueReadBuffer(d->queue, m->handle, CL_FALSE, off, t->bytes, l->data, 0,
-                                                NULL, &l->event), "clEnqueueReadBuffer")) {
-        pv_free(l);
-        return false;
-    }
-    t->impl = l;
-    return true;
-}
-
-static bool ocl_read_ready(pv_dev *dev, struct pv_ticket *t)
-{
-    struct ocl_dev *d = dev->impl;
-    struct late *l = t->impl;
-    cl_int status = CL_COMPLETE;
-    d->cl->clGetEventInfo(l->event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status, NULL);
-    return status <= CL_COMPLETE;
-}
-
-static void ocl_read_end(pv_dev *dev, struct pv_ticket *t, void *dst)
-{
-    struct ocl_dev *d = dev->impl;
-    struct late *l = t->impl;
-    cl_int e = d->cl->clWaitForEvents(1, &l->event);
-    if (dst && ocl_ok(dev, e, "clWaitForEvents"))
-        memcpy(dst, l->data, t->bytes);
-    d->cl->clReleaseEvent(l->event);
-    pv_free(l);
 }
 
 static void harvest(pv_dev *dev)

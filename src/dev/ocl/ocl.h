@@ -12,7 +12,8 @@
     X(clGetPlatformIDs) X(clGetPlatformInfo) X(clGetDeviceIDs) X(clGetDeviceInfo) X(clCreateContext) \
     X(clReleaseContext) X(clCreateCommandQueue) X(clReleaseCommandQueue) X(clCreateBuffer) \
     X(clReleaseMemObject) X(clEnqueueReadBuffer) X(clEnqueueWriteBuffer) X(clEnqueueFillBuffer) \
-    X(clEnqueueCopyBuffer) X(clCreateProgramWithSource) X(clCreateProgramWithBinary) X(clBuildProgram) \
+    X(clEnqueueCopyBuffer) X(clEnqueueMapBuffer) X(clEnqueueUnmapMemObject) \
+    X(clCreateProgramWithSource) X(clCreateProgramWithBinary) X(clBuildProgram) \
     X(clGetProgramBuildInfo) X(clGetProgramInfo) X(clReleaseProgram) X(clCreateKernel) X(clReleaseKernel) \
     X(clSetKernelArg) X(clEnqueueNDRangeKernel) X(clFlush) X(clFinish) X(clReleaseEvent) \
     X(clGetEventInfo) X(clWaitForEvents) X(clGetEventProfilingInfo)
@@ -40,7 +41,8 @@ struct ocl_kernel {
     struct ocl_kernel *next;
 };
 
-struct ocl_pending { cl_event event; void *host; struct ocl_pending *next; };
+/* Pinned host memory, mapped; mem NULL: plain memory. event: of the last copy from or to it. */
+struct ocl_stage { cl_mem mem; void *map; size_t bytes, used; cl_event event; struct ocl_stage *next; };
 /* follows: several kernels, of which `event` is the last; they began when the work before them ended. */
 struct ocl_timed { cl_event event; const char *label, *kernel; bool follows; };
 
@@ -53,7 +55,8 @@ struct ocl_dev {
     uint64_t driver_hash;
     struct ocl_program *programs;
     struct ocl_kernel *kernels[256];
-    struct ocl_pending *pending;        /* staging copies of uploads under way */
+    cl_command_queue mapping;           /* maps staging memory */
+    struct ocl_stage *staging, *late;   /* of uploads, the one in use first; free ones for late reads */
     struct ocl_timed *timed;
     int num_timed, cap_timed;
     cl_mem gemm_room;                   /* CLBlast's scratch, as large as any product needed so far */
@@ -99,6 +102,11 @@ bool ocl_matrix(const pv_dev *dev, struct pv_matrix *out);
  * call finds out and waits. */
 const char *ocl_subgroup_options(pv_dev *dev);
 void ocl_gemm_close(pv_dev *dev);
+void ocl_upload(pv_dev *dev, cl_mem to, uint64_t off, const void *src, size_t bytes);    /* src is free on return */
+bool ocl_read_begin(pv_dev *dev, struct pv_mem *m, uint64_t off, struct pv_ticket *t);
+bool ocl_read_ready(pv_dev *dev, struct pv_ticket *t);
+void ocl_read_end(pv_dev *dev, struct pv_ticket *t, void *dst);
+void ocl_staging_close(struct ocl_dev *d);              /* the device is idle */
 void ocl_programs_save(pv_dev *dev);
 void ocl_programs_free(struct ocl_dev *d);
 
