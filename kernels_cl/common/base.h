@@ -27,8 +27,8 @@
 #define STORE_PAST(p, v) ST16(p) = (v)
 #endif
 
-/* Hints that a line of global memory will soon be read, or written. They never fault. */
-#ifdef __has_builtin
+/* Hints that a line of global memory will soon be read, or written. They never fault. Oclgrind knows none. */
+#if defined(__has_builtin) && !defined(PV_NO_HINTS)
 #if __has_builtin(__builtin_prefetch)
 #define FETCH(p) __builtin_prefetch((const void *)(ulong)(p), 0, 2)
 #define FETCH_TO_WRITE(p) __builtin_prefetch((const void *)(ulong)(p), 1, 2)

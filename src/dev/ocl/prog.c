@@ -128,7 +128,7 @@ cl_kernel ocl_get_kernel(pv_dev *dev, const struct pv_resolved *r)
     const char *sub = reduces(r->k) ? ocl_subgroup_options(dev) : "";
     pv_str_addf(&options, "%s%s%s", ocl_standard(sub), dev->info.cls == PV_FAT ? "-DPV_FAT=1" : "-DPV_SIMT=1", sub);
     if (d->oclgrind)        /* its checks know not all instructions of optimised code */
-        pv_str_addf(&options, " -cl-opt-disable");
+        pv_str_addf(&options, " -cl-opt-disable -DPV_NO_HINTS=1");
     for (int i = 0; i < r->num_spec; i++)
         pv_str_addf(&options, " -D%s=%d", r->k->spec[i], r->spec[i]);
     struct ocl_program *p = get_program(dev, r->k, options.text);
