@@ -261,7 +261,7 @@ static int implementations(const pv_tape *t, const pv_tensor *fine, const pv_ten
     list[n++] = "direct";
     if (can_wino && !wino_gains(src, dst))
         list[n++] = "wino";
-    if (can_deep && !deep_first)
+    if (can_deep && !deep_first && pv_min(d->ci, d->co) >= 64)      /* never faster for fewer: not worth a trial */
         list[n++] = "deep";
     return n;
 }
