@@ -45,7 +45,10 @@
 
 #ifdef PV_SIMT
 /* A launch may come in pieces along y or z, where work-groups are one work-item wide: each begins at an offset. */
-#define get_group_id(i) (get_group_id(i) + ((i) > 0 ? get_global_offset(i) : 0))
+#ifndef LAUNCH_OFFSET           /* an offline compiler may lack it */
+#define LAUNCH_OFFSET(i) get_global_offset(i)
+#endif
+#define get_group_id(i) (get_group_id(i) + ((i) > 0 ? LAUNCH_OFFSET(i) : 0))
 #endif
 
 /* Work-groups of one-dimensional kernels may be spread over x and y (pv_groups). */

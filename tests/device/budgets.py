@@ -172,8 +172,10 @@ class Nvidia:
         target = ['-Xclang', 'sm_75']
         if 'UNIT=16' in constants:
             target = ['-Xclang', 'sm_80', '-Xclang', '-target-feature', '-Xclang', '+ptx70']
+        # libclc-15 lacks get_global_offset(), for which NVIDIA's OpenCL has registers
+        offset = '-DLAUNCH_OFFSET(i)=({uint v_;__asm__("mov.u32 %0, %%envreg4;":"=r"(v_));v_;})'
         if ptx not in self.ptx:
-            call([self.clang, '-target', 'nvptx64-nvidia-nvcl', '-Xclang', '-target-cpu'] + target + [
+            call([self.clang, offset, '-target', 'nvptx64-nvidia-nvcl', '-Xclang', '-target-cpu'] + target + [
                   '-nogpulib', '-Xclang', '-finclude-default-header', '-Wno-linker-warnings', '-Xclang',
                   '-mlink-builtin-bitcode', '-Xclang', self.libclc, '-S', '-o', ptx] + source(folders, name, constants))
             self.ptx[ptx] = True
