@@ -238,6 +238,31 @@ __kernel WG64 void chan_total(GC(float) part, G(float) out, struct a_chan a)
     *d = a.accum ? *d + sum : sum;
 }
 
+#ifdef PV_SIMT
+/* chan_join: chan_total of many parts. Work-group: a block; strands of four channels take parts in turn. */
+__kernel WG256 void chan_join(GC(float) part, G(float) out, struct a_chan a)
+{
+    __local float4 sums[256];
+    const int b = get_group_id(0), l = LOCAL(), num = a.planes / a.nblk;
+    float4 s = (float4)(0.0f);
+    part += a.off[0] + l % 4 * 4;
+    for (int i = l / 4; i < num; i += 64)
+        s += LD4(part + ((i / a.x * a.nblk + b) * a.x + i % a.x) * 16);
+    sums[l] = s;
+    for (int h = 128; h >= 4; h /= 2) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (l < h)
+            sums[l] += sums[l + h];
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    if (l < 16 && b * 16 + l < a.c) {
+        G(float) d = out + a.off[1] + b * 16 + l;
+        const float sum = ((__local float *)sums)[l];
+        *d = a.accum ? *d + sum : sum;
+    }
+}
+#endif
+
 /* pad_plain: dst [planes][x + 2bx][y + 2by][z + 2bz] = src with a border of zeros. */
 #ifdef PV_FAT
 /* Work-item: a stored x-plane. Groups: planes * (x + 2bx). */

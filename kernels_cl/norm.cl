@@ -643,39 +643,51 @@ __kernel WG64 void norm_grad_sum(GC(float) dy, GC(float) table, GC(float) x, GC(
     }
 }
 
-/* Work-item: four channels of a voxel. */
+/* Work-group and work-items as norm_stat. NORM_SUMS: sums [units of the map][16] = of dx as it is stored. */
 __kernel WG64 void norm_grad_apply(GC(float) dy, GC(float) table, GC(float) x, GC(float) res, GC(float) back,
-                                   G(float) dx, G(float) dres, struct a_norm a)
+                                   G(float) dx, G(float) dres, G(float) sums, struct a_norm a)
 {
-    int quad, voxel;
-    const struct unit u = item_of(GROUP() * 64 + LOCAL(), &quad, &voxel, a);
-    if (!u.inside)
-        return;
-    float4 e = (float4)(0.0f), w, d;
-    if (a.flags & NORM_X)
-        e = LD4(x + a.off[2] + u.at);
-    float4 v = e;
-    if (a.flags & NORM_SCALE) {
-        e -= TABLE(2);
-        v = fma(e, TABLE(0), TABLE(1));
+    __local float4 tmp[64];
+    const struct unit u = unit_of(GROUP(), a);
+    const int l = LOCAL(), quad = l % 4, count = u.inside ? (u.y1 - u.y0) * a.z : 0;
+    float4 scale = (float4)(1.0f), bias = (float4)(0.0f), mean = bias, k0 = bias, k1 = bias, s = bias;
+    if (a.flags & NORM_SCALE && count > 0) {
+        scale = TABLE(0);
+        bias = TABLE(1);
+        mean = TABLE(2);
     }
-    if (a.flags & NORM_RES)
-        v += LD4(res + a.off[3] + u.at);
-    dx += a.off[5] + u.at;
-    d = a.flags & NORM_IN_PLACE ? LD4(dx) : LD4(dy + a.off[0] + u.at);
-    d *= keep_quad(quad, voxel, u, a);
-    const float4 g = w = ACT(v, d, d * a.slope);
-    if (a.flags & NORM_DRES) {
-        dres += a.off[6] + u.at;
-        ST4(dres) = a.flags & NORM_DRES_ADD ? LD4(dres) + g : g;
-    }
-    if (a.flags & NORM_BATCH_STATS) {
+    if (a.flags & NORM_BATCH_STATS && count > 0) {
         back += a.off[4] + ((a.row * u.n * a.blocks) + u.b) * 32 + quad * 4;
-        w = fma(-e, LD4(back), w - LD4(back + 16));
+        k0 = LD4(back);
+        k1 = LD4(back + 16);
     }
-    if (a.flags & NORM_SCALE)
-        w *= TABLE(0);
-    if (a.flags & NORM_DX)
-        ST4(dx) = a.flags & NORM_DX_ADD ? LD4(dx) + w : w;
+    for (int i = l / 4; i < count; i += 16) {
+        const int at = u.at + (i / a.z * (a.z + 2 * a.bz) + i % a.z) * 16 + quad * 4;
+        float4 e = (float4)(0.0f);
+        if (a.flags & NORM_X)
+            e = LD4(x + a.off[2] + at) - mean;
+        float4 v = fma(e, scale, bias);
+        if (a.flags & NORM_RES)
+            v += LD4(res + a.off[3] + at);
+        G(float) to = dx + a.off[5] + at;
+        float4 d = a.flags & NORM_IN_PLACE ? LD4(to) : LD4(dy + a.off[0] + at);
+        d *= keep_quad(quad, (u.x * a.y + u.y0) * a.z + i, u, a);
+        const float4 g = ACT(v, d, d * a.slope);
+        if (a.flags & NORM_DRES) {
+            G(float) r = dres + a.off[6] + at;
+            ST4(r) = a.flags & NORM_DRES_ADD ? LD4(r) + g : g;
+        }
+        if (a.flags & NORM_DX) {
+            float4 w = fma(-e, k0, g - k1) * scale;
+            w = a.flags & NORM_DX_ADD ? LD4(to) + w : w;
+            ST4(to) = w;
+            s += w;
+        }
+    }
+    if (!(a.flags & NORM_SUMS))
+        return;
+    s = quads(tmp, s);
+    if (l < 4 && count > 0)
+        ST4(sums + a.off[7] + u.index * 16 + l * 4) = s;
 }
 #endif

@@ -107,6 +107,33 @@ void main()
 }
 #endif
 
+#ifdef ENTRY_chan_join
+WG256
+BUF_R4(0, part)
+BUF_X(1, dst)
+ARGS(a_chan)
+shared vec4 sums[256];
+void main()
+{
+    int b = int(gl_WorkGroupID.x), l = LOCAL(), num = a.planes / a.nblk, p = OFF4(0) + l % 4;
+    vec4 s = vec4(0);
+    for (int i = l / 4; i < num; i += 64)
+        s += part[p + ((i / a.x * a.nblk + b) * a.x + i % a.x) * 4];
+    sums[l] = s;
+    for (int h = 128; h >= 4; h /= 2) {
+        barrier();
+        if (l < h)
+            sums[l] += sums[l + h];
+    }
+    barrier();
+    if (l < 16 && b * 16 + l < a.c) {
+        int d = OFF(1) + b * 16 + l;
+        float sum = sums[l / 4][l % 4];
+        dst[d] = a.accum != 0 ? dst[d] + sum : sum;
+    }
+}
+#endif
+
 #ifdef ENTRY_pad_plain
 BUF_R(0, src)
 BUF_W(1, dst)

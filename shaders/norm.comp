@@ -7,7 +7,8 @@
 #include "common/philox.glsl"
 #include "ops/args/norm.h"
 
-#if defined(ENTRY_norm_stat) || defined(ENTRY_norm_grad_sum) || defined(ENTRY_norm_fold)
+#if defined(ENTRY_norm_stat) || defined(ENTRY_norm_grad_sum) || defined(ENTRY_norm_grad_apply) || \
+    defined(ENTRY_norm_fold)
 GROUP_FOLD(quads, vec4, JOIN_ADD, 4, sums, quad_sums)
 #endif
 
@@ -360,45 +361,54 @@ BUF_R4(3, res)
 BUF_R4(4, back)
 BUF_X4(5, dx)
 BUF_X4(6, dres)
+BUF_W4(7, part)
 void main()
 {
-    int quad, voxel;
-    unit u = item_of(GROUP() * 64 + LOCAL(), quad, voxel);
-    if (!u.inside)
-        return;
-    vec4 e = vec4(0.0), d;
-    if (has(NORM_X))
-        e = x[OFF4(2) + u.at];
-    vec4 v = e;
-    if (has(NORM_SCALE)) {
-        e -= TABLE(2);
-        v = e * TABLE(0) + TABLE(1);
+    unit u = unit_of(GROUP());
+    int l = LOCAL(), quad = l % 4, count = u.inside ? (u.y1 - u.y0) * a.z : 0;
+    vec4 scale = vec4(1.0), bias = vec4(0.0), mean = bias, k0 = bias, k1 = bias, s = bias;
+    if (has(NORM_SCALE) && count > 0) {
+        scale = TABLE(0);
+        bias = TABLE(1);
+        mean = TABLE(2);
     }
-    if (has(NORM_RES))
-        v += res[OFF4(3) + u.at];
-    int at = OFF4(5) + u.at;
-    if (has(NORM_IN_PLACE))
-        d = dx[at];
-    else
-        d = dy[OFF4(0) + u.at];
-    vec4 g = act(v, d * keep_quad(quad, voxel, u)), w = g;
-    if (has(NORM_DRES)) {
-        int r = OFF4(6) + u.at;
-        vec4 sum = g;
-        if (has(NORM_DRES_ADD))
-            sum += dres[r];
-        dres[r] = sum;
-    }
-    if (has(NORM_BATCH_STATS)) {
+    if (has(NORM_BATCH_STATS) && count > 0) {
         int k = OFF4(4) + ((a.row * u.n * a.blocks) + u.b) * 8 + quad;
-        w -= e * back[k] + back[k + 4];
+        k0 = back[k];
+        k1 = back[k + 4];
     }
-    if (has(NORM_SCALE))
-        w *= TABLE(0);
-    if (has(NORM_DX)) {
-        if (has(NORM_DX_ADD))
-            w += dx[at];
-        dx[at] = w;
+    for (int i = l / 4; i < count; i += 16) {
+        int at = u.at + (i / a.z * (a.z + 2 * a.bz) + i % a.z) * 4 + quad, to = OFF4(5) + at;
+        vec4 e = vec4(0.0), d;
+        if (has(NORM_X))
+            e = x[OFF4(2) + at] - mean;
+        vec4 v = e * scale + bias;
+        if (has(NORM_RES))
+            v += res[OFF4(3) + at];
+        if (has(NORM_IN_PLACE))
+            d = dx[to];
+        else
+            d = dy[OFF4(0) + at];
+        vec4 g = act(v, d * keep_quad(quad, (u.x * a.y + u.y0) * a.z + i, u));
+        if (has(NORM_DRES)) {
+            int r = OFF4(6) + at;
+            vec4 sum = g;
+            if (has(NORM_DRES_ADD))
+                sum += dres[r];
+            dres[r] = sum;
+        }
+        if (has(NORM_DX)) {
+            vec4 w = (g - k1 - e * k0) * scale;
+            if (has(NORM_DX_ADD))
+                w += dx[to];
+            dx[to] = w;
+            s += w;
+        }
     }
+    if (!has(NORM_SUMS))
+        return;
+    s = quads(s);
+    if (l < 4 && count > 0)
+        part[OFF4(7) + u.index * 4 + l] = s;
 }
 #endif

@@ -104,6 +104,30 @@ static void norm_case(struct pv_check *k, int ks, bool up)
     pv_ck_output(k, "y", pv_norm_act(t, pv_ck_keep(k, y), &p), 0);
 }
 
+/* A bias's gradient behind a normalisation that does not cancel it: kernels sum it where they write the gradient it is
+ * the sum of, which holds until another gradient is added to that (uses of y before and after). */
+static void conv3_bias(struct pv_check *k)
+{
+    int n, ci, co, s[3], c = pv_ck_case(k), dims = c % 4 == 3 ? 2 : 3, uses = c % 4;
+    sizes(k, dims, 9, s, &n, &ci, &co);
+    ci = 1 + ci % 8;
+    if (c == 1 && !pv_ck_small(k))      /* several units of a plane */
+        s[1] = 35, s[2] = 31;
+    pv_tape *t = pv_ck_tape(k);
+    pv_tensor *x = pv_ck_input(k, pv_blocked(dims, n, ci, s), -1, 1, 0);
+    pv_tensor *w = pv_ck_input(k, pv_flat(pv_conv_weights(dims, ci, co, 3)), -1, 1, PV_CK_GRAD);
+    pv_tensor *b = pv_ck_input(k, pv_flat(co), -1, 1, PV_CK_GRAD);
+    struct pv_norm_params p = {.kind = c % 3 == 2 ? PV_NORM_NONE : PV_NORM_BATCH, .slope = 1, .drop = PV_DROP_ELEMENT,
+                               .drop_p = c % 5 ? 0.25f : 0};
+    p.running_mean = pv_ck_input(k, pv_flat(co), -1, 1, 0);
+    p.running_var = pv_ck_input(k, pv_flat(co), 0.5, 2, 0);
+    pv_tensor *y = pv_ck_keep(k, pv_conv(t, x, w, b, co, 3, 1, 1));
+    pv_tensor *before = uses & 1 ? pv_ck_keep(k, pv_add(t, y, y)) : NULL;
+    p.skip = uses & 2 ? y : before;
+    pv_tensor *z = pv_norm_act(t, y, &p);
+    pv_ck_output(k, "y", uses == 3 ? pv_add(t, pv_ck_keep(k, z), before) : z, 0);
+}
+
 static void conv3_norm(struct pv_check *k) { norm_case(k, 3, false); }
 static void conv2_norm(struct pv_check *k) { norm_case(k, 2, false); }
 static void up2_norm(struct pv_check *k) { norm_case(k, 2, true); }
@@ -195,11 +219,12 @@ static const struct pv_check_op
     op_up2 = {"conv_up2", up2, 1, 2e-6, 4e-6, impls2, pv_conv_has}, op_up3 = {"conv_up3", up3, 1, 2e-6, 4e-6},
     op_norm3 = NORM("conv3_norm", conv3_norm, norm3), op_norm2 = NORM("conv2s2_norm", conv2_norm, norm2),
     op_norm_up = NORM("conv_up2_norm", up2_norm, norm2),
+    op_bias = {"conv3_bias", conv3_bias, 4, 2e-6, 4e-6},
     op_norm_stem = {"stem3_norm", stem3_norm, 1, 4e-6, 1.2e-5},
     op_stem3 = {"stem3", stem3, 1, 2e-6, 4e-6}, op_stem7 = {"stem7", stem7, 1, 2e-6, 4e-6},
     op_head = {"head", head, 0, 2e-6, 4e-6};
 
 const struct pv_check_op *const pv_check_conv[] = {
     &op_conv3, &op_conv_wide, &op_conv3s2, &op_conv2s2, &op_conv1, &op_conv1s2, &op_up2, &op_up3, &op_stem3, &op_stem7,
-    &op_head, &op_norm3, &op_norm2, &op_norm_up, &op_norm_stem, NULL,
+    &op_head, &op_norm3, &op_norm2, &op_norm_up, &op_norm_stem, &op_bias, NULL,
 };

@@ -29,6 +29,7 @@ static const struct pv_kernel k_stem_pack = {"conv_aux", "stem_pack", "rrw", siz
                                              NULL};
 static const struct pv_kernel fat_chan = {"conv_aux", "chan_sum", "rw", sizeof(struct a_chan), {1, 1, 1}, NULL};
 static const struct pv_kernel simt_chan = {"conv_aux", "chan_sum", "rw", sizeof(struct a_chan), {64, 1, 1}, NULL};
+static const struct pv_kernel k_join = {"conv_aux", "chan_join", "rx", sizeof(struct a_chan), {256, 1, 1}, NULL};
 static const struct pv_kernel k_total = {"conv_aux", "chan_total", "rx", sizeof(struct a_chan), {64, 1, 1}, NULL};
 
 static bool fits(const pv_tensor *t, int64_t elements)
@@ -485,10 +486,26 @@ void conv_run_wgrad(const char *label, pv_tensor *fine, pv_tensor *coarse, pv_te
 
 /* ---- channel sums ---- */
 
+/* out[c] (+)= sum of the sums that the op which wrote x left. */
+static void join_sums(const char *label, pv_tensor *x, pv_tensor *out, bool accum)
+{
+    int nblk = pv_blocks(x->h.c);
+    struct a_chan a = {.x = x->sums->h.n / (x->h.n * nblk * 16), .planes = x->sums->h.n / 16, .c = x->h.c, .nblk = nblk,
+                       .accum = accum};
+    struct pv_launch l = {.k = &k_join, .label = label, .args = &a, .groups = {(uint32_t)nblk, 1, 1}};
+    pv_bind(&l, 0, x->sums);
+    pv_bind(&l, 1, out);
+    pv_run(x->dev, &l);
+}
+
 void conv_run_chan_sum(const char *label, pv_tensor *x, pv_tensor *out, bool accum)
 {
     if (!x || !out || pv_dev_failed(x->dev))
         return;
+    if (x->sums) {
+        join_sums(label, x, out, accum);
+        return;
+    }
     const struct pv_shape *h = &x->h;
     int nblk = pv_blocks(h->c), units = h->n * nblk;
     pv_tensor *part = pv_tensor_new(x->dev, pv_flat(units * h->s[0] * 16), PV_F32);

@@ -18,7 +18,7 @@ static const struct pv_kernel simt_apply = KERNEL("norm_apply", "rrrrrw", a_norm
 static const struct pv_kernel fat_grad_sum = KERNEL("norm_grad_sum", "rrrrw", a_norm, 1);
 static const struct pv_kernel simt_grad_sum = KERNEL("norm_grad_sum", "rrrrw", a_norm, 64);
 static const struct pv_kernel fat_grad_apply = KERNEL("norm_grad_apply", "rrrrrxx", a_norm, 1);
-static const struct pv_kernel simt_grad_apply = KERNEL("norm_grad_apply", "rrrrrxx", a_norm, 64);
+static const struct pv_kernel simt_grad_apply = KERNEL("norm_grad_apply", "rrrrrxxw", a_norm, 64);
 
 /* Units of at least 512 voxels where planes have as many, and about 512 of them in a large map. */
 static int unit_rows(const struct pv_shape *h)
@@ -255,10 +255,27 @@ pv_tensor *norm_run_grad_table(pv_tensor *dy, pv_tensor *x, pv_tensor *table, pv
     return back;
 }
 
+/* Units of at least 1024 voxels where planes have as many: enough of them to keep a GPU's memory busy. */
+static int grad_rows(const struct pv_shape *h) { return pv_max(1, pv_min(h->s[1], pv_ceil_div(1024, h->s[2]))); }
+
+/* Room for the sums of dx (a new reference), which a bias's gradient is made of (conv_run_chan_sum). NULL: without. */
+static pv_tensor *new_sums(const pv_tensor *dx)
+{
+    const struct pv_shape *h = &dx->h;
+    int64_t count = (int64_t)h->n * pv_blocks(h->c) * h->s[0] * pv_ceil_div(h->s[1], grad_rows(h)) * 16;
+    if (pv_class(dx) == PV_FAT || (uint64_t)count * 4 > pv_dev_get_info(dx->dev)->limits.max_binding)
+        return NULL;
+    pv_tensor *t = pv_tensor_new(dx->dev, pv_flat((int)count), PV_F32);
+    if (t && (uint64_t)count * 4 > pv_buf_segment(t->buf))
+        pv_tensor_put(&t);
+    return t;
+}
+
 void norm_run_grad_apply(pv_tensor *dy, pv_tensor *x, pv_tensor *table, pv_tensor *res, pv_tensor *back,
                          const struct norm_grads *g, const struct norm_desc *d)
 {
     pv_tensor *maps[] = {g->in_place ? NULL : dy, x, res, g->dx, g->dres}, *some = g->dx ? g->dx : g->dres;
+    pv_tensor *sums = g->dx ? new_sums(g->dx) : NULL;
     for (struct walk w = {0}; some && next_planes(&w, some, 5, maps);) {
         struct a_norm a = map_args(some, d);
         struct pv_launch l = {.k = pv_class(some) == PV_FAT ? &fat_grad_apply : &simt_grad_apply,
@@ -267,6 +284,11 @@ void norm_run_grad_apply(pv_tensor *dy, pv_tensor *x, pv_tensor *table, pv_tenso
                    (g->dx ? NORM_DX : 0) | (g->add_x ? NORM_DX_ADD : 0) | (g->dres ? NORM_DRES : 0) |
                    (g->add_res ? NORM_DRES_ADD : 0);
         a.flags &= back && g->dx ? ~0 : ~NORM_BATCH_STATS;
+        a.flags |= sums ? NORM_SUMS : 0;
+        if (pv_class(some) != PV_FAT) {
+            a.rows = grad_rows(&some->h);
+            a.units = pv_ceil_div(a.y, a.rows);
+        }
         bind_planes(&l, 0, g->in_place ? x : dy, some, &w);
         if (table)
             pv_bind(&l, 1, table);
@@ -280,6 +302,14 @@ void norm_run_grad_apply(pv_tensor *dy, pv_tensor *x, pv_tensor *table, pv_tenso
             bind_planes(&l, 4, x, some, &w);
         bind_planes(&l, 5, g->dx, some, &w);
         bind_planes(&l, 6, g->dres, some, &w);
-        run_planes(some->dev, &l, &a, &w, false);
+        if (sums)
+            pv_bind(&l, 7, sums);
+        else
+            bind_planes(&l, 7, g->dx, some, &w);
+        run_planes(some->dev, &l, &a, &w, true);
+    }
+    if (g->dx) {
+        pv_tensor_put(&g->dx->sums);
+        g->dx->sums = sums;
     }
 }

@@ -109,6 +109,8 @@ pv_tensor *pv_grad_slot(pv_tape *t, pv_tensor *x, bool *accum)
     *accum = x->grad_valid;
     if (*accum)
         unshare(t, x);
+    if (x->grad)
+        pv_tensor_put(&x->grad->sums);
     x->grad_valid = true;
     return x->grad;
 }
@@ -121,6 +123,7 @@ void pv_grad_give(pv_tape *t, pv_tensor *x, pv_tensor *g)
             x->grad_valid = true;
             return;
         }
+        pv_tensor_put(&x->grad->sums);
         if (x->grad_valid) {
             unshare(t, x);
             pv_tape_add(x->grad, g);

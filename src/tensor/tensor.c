@@ -174,6 +174,7 @@ static void destroy(pv_tensor *t)
     if (t->stats)
         pv_tensor_put(&t->stats->part);
     pv_free(t->stats);
+    pv_tensor_put(&t->sums);
     pv_tensor_put(&t->grad);
     pv_buf_put(&t->buf);
     pv_free(t);

@@ -74,6 +74,8 @@ struct pv_tensor {
     int saved, pins;            /* of refs: held by the tape only for backward; users right now */
     struct pv_remake *remake;
     struct pv_stats *stats;     /* of the content; NULL: unknown. Owned */
+    /* A gradient: sums of parts of the content, FLAT [n][blocks][parts][16], by the op that wrote it. NULL: unknown */
+    pv_tensor *sums;
     /* ---- gradients (tape.h) ---- */
     bool needs_grad;
     bool grad_valid;            /* grad holds a first contribution */

@@ -20,11 +20,12 @@
 #define NORM_DRES_ADD 1024
 #define NORM_STREAM 2048        /* large map: store past the caches */
 #define NORM_X 4096             /* backward reads x */
+#define NORM_SUMS 16384         /* leave the sums of dx of every unit */
 #define NORM_SKIP_SCALE 8192    /* skip = act((skip - mean) * scale + bias) by its own table */
 
 /* norm_stat, norm_apply, norm_grad_sum, norm_grad_apply */
 struct a_norm {
-    KU32 off[7];
+    KU32 off[8];
     KI32 planes, p0;            /* stored planes of this launch, the first one's number */
     KI32 x, y, z, bx, by, bz;   /* voxels, border */
     KI32 blocks, rows, units;
