@@ -22,7 +22,8 @@
  * channels of 8 voxels. One step (16 input channels) is in local memory, the next in registers: 16.1, 9.1 or 8.1 KiB
  * for NB 1, 2 or 4. At the end it serves the sums of statistics (as conv_tile's), a unit per work-group and block,
  * with UP per work-group. */
-__kernel WG128 void conv_gemm(GC(float) src, GC(float) wt, G(float) dst, G(float) stats, struct a_tile a)
+__kernel WG128 void conv_gemm(GC(float) src, GC(float) wt, G(float) dst, G(float) stats, GC(float) table,
+                              struct a_tile a)
 {
     __local float4 in[4 * ROW];         /* [quarter][voxel] */
     __local float4 wl[16 * COLS];       /* [channel][column] */
@@ -50,6 +51,13 @@ __kernel WG128 void conv_gemm(GC(float) src, GC(float) wt, G(float) dst, G(float
     for (int s = first; s <= last; s++) {
         if (s > first) {
             barrier(CLK_LOCAL_MEM_FENCE);
+            if (a.flags & TILE_NORM) {
+                GC(float) t = table + a.off[4] + (UP ? s - 1 : (s - 1) / taps) * 64 + l % 4 * 4;
+                UNROLL for (int i = 0; i < NA; i++) {
+                    u[i] = fma(u[i] - LD4(t + 32), LD4(t), LD4(t + 16));
+                    u[i] = select(u[i] * a.slope, u[i], u[i] > (float4)(0.0f));
+                }
+            }
             UNROLL for (int i = 0; i < NA; i++)
                 in[l % 4 * ROW + l / 4 + i * 32] = u[i];
             UNROLL for (int i = 0; i < NW; i++) {
@@ -148,7 +156,8 @@ GROUP_FOLD(quads, float4, JOIN_ADD, 4)
 /* gemm_sum: dst[n][k][v] (+)= b[k] + sum over slabs, in order, of part [slab][n][kb][v][16]; ds floats between slabs,
  * `per` slabs. Work-group: GEMM_SUM_RUN voxels of a block of a sample, a unit of statistics; work-item: quad l % 4,
  * voxels l / 4 and l / 4 + 16. */
-__kernel WG64 void gemm_sum(GC(float) part, GC(float) wt, G(float) dst, G(float) stats, struct a_tile a)
+__kernel WG64 void gemm_sum(GC(float) part, GC(float) wt, G(float) dst, G(float) stats, GC(float) table,
+                            struct a_tile a)
 {
     __local float4 sums[64];
     const int l = LOCAL(), voxels = a.x * a.y * a.z, runs = (voxels + GEMM_SUM_RUN - 1) / GEMM_SUM_RUN;

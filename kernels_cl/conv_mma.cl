@@ -43,7 +43,7 @@ int next_tap(int *at, int kx, int ky, int kz, int sb, int sp, int sr)
  * half of the local memory: 9, 10 or 12 KiB for NB 1, 2, 4. UP has one slab. Rows g and g + 8 of a unit are voxels 2 g
  * and 2 g + 1. */
 __kernel __attribute__((reqd_work_group_size(128, 1, 1)))
-void conv_mma(GC(float) src, GC(float) wt, G(float) dst, G(float) stats, struct a_tile a)
+void conv_mma(GC(float) src, GC(float) wt, G(float) dst, G(float) stats, GC(float) table, struct a_tile a)
 {
     __local uint4 xs[2][ROWS * 2];      /* [16 voxels][lane] */
     __local uint4 ws[2][NB * 32];       /* [block][lane] */

@@ -95,7 +95,7 @@ void mma_wgrad(GC(float) big, GC(float) small, G(float) part, struct a_wgrad a)
         UNROLL for (int b = 0; b < NP; b++) {
             const int m = m0 + wm * MT + i / 2, v = j0 + wn * NP + b, c = g % 4 * 4 + g / 4 * 2 + i % 2;
             if (m < pairs && v < a.vb)
-                ST4(part + (((slab * a.pvb + a.pv0 + v) * a.pbb + a.pb0 + m / taps) * taps + m % taps) * 256 + c * 16 +
+                ST4(part + (((slab * a.pvb + v) * a.pbb + m / taps) * taps + m % taps) * 256 + c * 16 +
                     t * 4) = MMA_ROW(acc, i, b);
         }
 }

@@ -27,7 +27,8 @@
  * the end it serves the sums of statistics, a unit per tile: of deviations from the tile's first voxel and of their
  * squares, a quad of channels per column of 128 work-items. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) EIGHT_WAVES
-void conv_tile(GC(float) src, GC(float) wt, G(float) dst, G(float) stats, struct a_tile a)
+void conv_tile(GC(float) src, GC(float) wt, G(float) dst, G(float) stats, GC(float) table,
+               struct a_tile a)
 {
     __local float4 in[CELLS];           /* [x][y][z] of 4 channels */
     __local float4 wl[NB * 27 * 16];    /* [block][tap][4 c][4 quarters of k] */
@@ -46,10 +47,25 @@ void conv_tile(GC(float) src, GC(float) wt, G(float) dst, G(float) stats, struct
         GC(float) s = src + q / 4 * a.sb + q % 4 * 4;
         GC(float) w = wt + (a.flags & TILE_BEHIND ? 16 : 0) + kb * a.wb + q / 4 * 27 * 256 + q % 4 * 64;
         barrier(CLK_LOCAL_MEM_FENCE);
-        NOUNROLL for (int i = l; i < CELLS; i += WG) {
-            const int hx = i / (HY * HZ), hy = i / HZ % HY, hz = i % HZ;
-            const bool stored = x0 + hx < a.x + 2 && y0 + hy < a.y + 2 && z0 + hz < a.z + 2;
-            in[i] = stored ? LD4(s + hx * a.sp + hy * a.sr + hz * 16) : (float4)(0.0f);
+        if (a.flags & TILE_NORM) {      /* the border stays zero */
+            GC(float) t = table + a.off[4] + ((a.flags & TILE_ROWS ? n * a.cb : 0) + q / 4) * 64 + q % 4 * 4;
+            const float4 scale = LD4(t), bias = LD4(t + 16), mean = LD4(t + 32);
+            NOUNROLL for (int i = l; i < CELLS; i += WG) {
+                const int hx = i / (HY * HZ), hy = i / HZ % HY, hz = i % HZ;
+                const int x = x0 + hx - 1, yy = y0 + hy - 1, zz = z0 + hz - 1;
+                float4 v = (float4)(0.0f);
+                if (x >= 0 && x < a.x && yy >= 0 && yy < a.y && zz >= 0 && zz < a.z) {
+                    v = fma(LD4(s + hx * a.sp + hy * a.sr + hz * 16) - mean, scale, bias);
+                    v = select(v * a.slope, v, v > (float4)(0.0f));
+                }
+                in[i] = v;
+            }
+        } else {
+            NOUNROLL for (int i = l; i < CELLS; i += WG) {
+                const int hx = i / (HY * HZ), hy = i / HZ % HY, hz = i % HZ;
+                const bool stored = x0 + hx < a.x + 2 && y0 + hy < a.y + 2 && z0 + hz < a.z + 2;
+                in[i] = stored ? LD4(s + hx * a.sp + hy * a.sr + hz * 16) : (float4)(0.0f);
+            }
         }
         NOUNROLL for (int i = l; i < NB * 27 * 16; i += WG)
             wl[i] = LD4(w + i / (27 * 16) * a.wb + i / 16 % 27 * 256 + i % 16 * 4);

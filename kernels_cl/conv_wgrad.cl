@@ -14,7 +14,7 @@ __kernel WG1 void conv_wgrad(GC(float) big, GC(float) small, G(float) part, stru
     big += a.off[0] + a.bo + (long)b * a.bbs;
     small += a.off[1] + a.so + (long)v * a.sbs;
     const int taps = a.kx * a.ky * KZ;
-    part += a.off[2] + (((long)s * a.pvb + a.pv0 + v) * a.pbb + a.pb0 + b) * taps * 256;
+    part += a.off[2] + (((long)s * a.pvb + v) * a.pbb + b) * taps * 256;
     const long pv = (long)a.pbb * taps * 256;
     const int p1 = min((s + 1) * a.slab, a.planes);
     for (int p = s * a.slab; p < p1; p++) {
@@ -88,7 +88,7 @@ __kernel WG64 void conv_wgrad(GC(float) big, GC(float) small, G(float) part, str
                 acc = fma(LD4(xr + z * S * 16), (float4)(g[z * 16]), acc);
         }
     }
-    part += a.off[2] + (((s * a.pvb + a.pv0 + v) * a.pbb + a.pb0 + b) * taps + tap) * 256 + c0 * 16 + lane;
+    part += a.off[2] + (((s * a.pvb + v) * a.pbb + b) * taps + tap) * 256 + c0 * 16 + lane;
     part[0] = acc.x;
     part[16] = acc.y;
     part[32] = acc.z;

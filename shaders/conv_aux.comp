@@ -5,7 +5,7 @@
 #include "common/group.glsl"
 #include "ops/args/conv.h"
 
-#ifdef ENTRY_conv_wsum
+#if defined(ENTRY_conv_wsum) || defined(ENTRY_chan_join)
 WG256
 #else
 WG64
@@ -108,7 +108,6 @@ void main()
 #endif
 
 #ifdef ENTRY_chan_join
-WG256
 BUF_R4(0, part)
 BUF_X(1, dst)
 ARGS(a_chan)

@@ -28,6 +28,7 @@ BUF_R4(0, src)
 BUF_R4(1, wt)
 BUF_X4(2, dst)
 BUF_W4(3, stats)
+BUF_R4(4, table)                // not read
 ARGS(a_tile)
 
 const int MV = 64, COLS = 16 * NB, NW = (NB + 1) / 2;

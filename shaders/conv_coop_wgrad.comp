@@ -110,7 +110,7 @@ void main()
         }
     [[unroll]] for (int i = 0; i < PER * NT * VT; i++) {
         int u = sg + i / VT / NT * SUBGROUPS, n = i / VT % NT * TN, m = i % VT * TM, b = b0 + u % BB, v = v0 + m / 16;
-        int o = OFF(2) + (((slab * a.pvb + a.pv0 + v) * a.pbb + a.pb0 + b) * TAPS + u / BB) * 256 + n * 16 + m % 16;
+        int o = OFF(2) + (((slab * a.pvb + v) * a.pbb + b) * TAPS + u / BB) * 256 + n * 16 + m % 16;
         if (u < UNITS && b < a.bb && v < a.vb)
             coopMatStore(acc[i], part, o, 16, gl_CooperativeMatrixLayoutColumnMajor);
     }

@@ -11,6 +11,7 @@ BUF_R4(0, src)
 BUF_R4(1, wt)
 BUF_X4(2, dst)
 BUF_W4(3, stats)
+BUF_R4(4, table)
 ARGS(a_tile)
 
 #ifdef ENTRY_conv_gemm
@@ -49,6 +50,13 @@ void main()
     for (int s = first; s <= last; s++) {
         if (s > first) {
             barrier();
+            if ((a.flags & TILE_NORM) != 0) {
+                int t = OFF4(4) + (UP != 0 ? s - 1 : (s - 1) / taps) * 16 + l % 4;
+                [[unroll]] for (int i = 0; i < NA; i++) {
+                    u[i] = (u[i] - table[t + 8]) * table[t] + table[t + 4];
+                    u[i] = mix(u[i] * a.slope, u[i], greaterThan(u[i], vec4(0)));
+                }
+            }
             [[unroll]] for (int i = 0; i < NA; i++)
                 rows[l % 4 * ROW + l / 4 + i * 32] = u[i];
             [[unroll]] for (int i = 0; i < NW; i++) {

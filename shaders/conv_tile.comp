@@ -14,6 +14,7 @@ BUF_R4(0, src)
 BUF_R4(1, wt)
 BUF_X4(2, dst)
 BUF_W4(3, stats)
+BUF_R4(4, table)
 ARGS(a_tile)
 
 const int TX = 4, WG = NB * 128, TY = 128 / TZ, HY = TY + 2, HZ = TZ + 2, CELLS = 1080;
@@ -38,7 +39,23 @@ void main()
     for (int q = 0; q < a.cb * 4; q++) {
         int s = s0 + q / 4 * (a.sb / 4) + q % 4, w = w0 + q / 4 * 27 * 64 + q % 4 * 16;
         barrier();
-        for (int i = l; i < CELLS; i += WG) {
+        int t = OFF4(4) + (((a.flags & TILE_ROWS) != 0 ? n * a.cb : 0) + q / 4) * 16 + q % 4;
+        vec4 scale = vec4(1), bias = vec4(0), mean = bias;
+        if ((a.flags & TILE_NORM) != 0) {
+            scale = table[t];
+            bias = table[t + 4];
+            mean = table[t + 8];
+        }
+        for (int i = l; i < CELLS && (a.flags & TILE_NORM) != 0; i += WG) {     // the border stays zero
+            int hx = i / (HY * HZ), hy = i / HZ % HY, hz = i % HZ, x = x0 + hx - 1, yy = y0 + hy - 1, zz = z0 + hz - 1;
+            vec4 f = vec4(0);
+            if (x >= 0 && x < a.x && yy >= 0 && yy < a.y && zz >= 0 && zz < a.z) {
+                f = (src[s + hx * sp + hy * sr + hz * 4] - mean) * scale + bias;
+                f = mix(f * a.slope, f, greaterThan(f, vec4(0)));
+            }
+            halo[i] = f;
+        }
+        for (int i = l; i < CELLS && (a.flags & TILE_NORM) == 0; i += WG) {
             int hx = i / (HY * HZ), hy = i / HZ % HY, hz = i % HZ;
             bool stored = x0 + hx < a.x + 2 && y0 + hy < a.y + 2 && z0 + hz < a.z + 2;
             vec4 f = vec4(0);

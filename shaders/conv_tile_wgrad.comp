@@ -14,10 +14,18 @@ layout(local_size_x_id = 3) in;
 BUF_R4(0, big)
 BUF_R4(1, small)
 BUF_W4(2, part)
+BUF_R4(3, table)
 ARGS(a_wgrad)
 
 const int WG = KG * 16;
 shared vec4 cell[TILE_CELLS * 4];
+
+// By the table at t.
+vec4 normalise(vec4 u, int t)
+{
+    u = (u - table[t + 8]) * table[t] + table[t + 4];
+    return mix(u * a.slope, u, greaterThan(u, vec4(0)));
+}
 
 void main()
 {
@@ -39,13 +47,27 @@ void main()
                 int hy = (ny - 1) * S + a.ky, hz = (nz - 1) * S + KZ, cells = a.kx * hy * hz, g = cells * 4;
                 int bg = b0 + (p / a.x * a.bn + p % a.x * S * a.bp + y0 * S * a.br) / 4 + z0 * S * 4;
                 int sm = s0 + (p / a.x * a.sn + p % a.x * a.sp + y0 * a.sr) / 4 + z0 * 4;
+                bool norms_big = (a.norm & WGRAD_BIG) != 0, norms_small = (a.norm & WGRAD_SMALL) != 0;
+                int row = ((a.norm & WGRAD_ROWS) != 0 ? p / a.x : 0) * (norms_big ? a.bb : a.vb);
+                int t = OFF4(3) + (row + (norms_big ? b : v)) * 16 + l % 4;
                 barrier();
                 for (int i = l; i < cells * 4; i += WG) {
                     int j = i / 4, x = j / (hy * hz), y = j / hz % hy, z = j % hz;
-                    cell[i] = big[bg + (x * a.bp + y * a.br) / 4 + z * 4 + i % 4];
+                    vec4 u = big[bg + (x * a.bp + y * a.br) / 4 + z * 4 + i % 4];
+                    if (norms_big) {
+                        int bx = p % a.x + x - a.kx / 2, by = y0 + y - a.ky / 2, bz = z0 + z - KZ / 2;
+                        u = normalise(u, t);
+                        if (S == 1 && (bx < 0 || bx >= a.x || by < 0 || by >= a.y || bz < 0 || bz >= a.z))
+                            u = vec4(0);                // the border stays zero
+                    }
+                    cell[i] = u;
                 }
-                for (int i = l; i < ny * nz * 4; i += WG)
-                    cell[g + i] = small[sm + i / 4 / nz * (a.sr / 4) + i / 4 % nz * 4 + i % 4];
+                for (int i = l; i < ny * nz * 4; i += WG) {
+                    vec4 u = small[sm + i / 4 / nz * (a.sr / 4) + i / 4 % nz * 4 + i % 4];
+                    if (norms_small)
+                        u = normalise(u, t);
+                    cell[g + i] = u;
+                }
                 barrier();
                 for (int y = 0; y < ny; y++) {
                     int at = ((kx * hy + y * S + ky) * hz) * 4 + c4;
@@ -61,7 +83,7 @@ void main()
                     }
                 }
             }
-    int o = OFF4(2) + (((slab * a.pvb + a.pv0 + v) * a.pbb + a.pb0 + b) * (KG * KZ) + l / 16 * KZ) * 64;
+    int o = OFF4(2) + (((slab * a.pvb + v) * a.pbb + b) * (KG * KZ) + l / 16 * KZ) * 64;
     [[unroll]] for (int k = 0; k < KZ; k++)
         [[unroll]] for (int c = 0; c < 4; c++)
             part[o + k * 64 + (c4 * 4 + c) * 4 + k4] = acc[k][c];

@@ -33,7 +33,7 @@ void main()
                 acc += big[bq + z * S * 4] * small[sq + z * 16];
         }
     }
-    int o = OFF(2) + (((s * a.pvb + a.pv0 + v) * a.pbb + a.pb0 + b) * taps + tap) * 256 + c0 * 16 + lane;
+    int o = OFF(2) + (((s * a.pvb + v) * a.pbb + b) * taps + tap) * 256 + c0 * 16 + lane;
     part[o] = acc.x;
     part[o + 16] = acc.y;
     part[o + 32] = acc.z;

@@ -141,18 +141,24 @@ static enum conv_how how_of(const char *impl)
 static bool by_direct(const struct walk *k, pv_tensor *dst, bool accum, enum conv_how how)
 {
     struct conv_desc d = walked(k);
+    struct norm_pending norm;
+    struct conv_in in;
+    bool up = k->upward && d.stride > 1, fresh = k->kind == PACK_FWD, done = false;
     d.how = how;
-    if (!pv_tensor_pin(k->src))
-        return false;
-    pv_tensor *packed = pv_is_ref(dst) ? NULL : conv_packed(k->w, k->b, k->d, k->kind);
-    if (pv_is_ref(dst)) {
-        by_reference(k, dst, accum);
-    } else if (k->upward && k->d->stride > 1) {
-        conv_run_up(k->label, k->src, packed, dst, &d, k->b != NULL, accum, k->kind == PACK_FWD);
-    } else {
-        conv_run_down(k->label, k->src, packed, dst, &d, k->b != NULL, accum, k->kind == PACK_FWD);
+    bool may = norm_is_pending(k->src, &norm) && conv_may_normalise(&d, up, norm.rows);
+    for (int normalise = may; !done && normalise >= 0; normalise--) {
+        if (!conv_read(k->src, normalise, &in))
+            return false;
+        pv_tensor *packed = pv_is_ref(dst) ? NULL : conv_packed(k->w, k->b, k->d, k->kind);
+        done = true;
+        if (pv_is_ref(dst))
+            by_reference(k, dst, accum);
+        else if (up)
+            done = conv_run_up(k->label, &in, packed, dst, &d, k->b != NULL, accum, fresh);
+        else
+            done = conv_run_down(k->label, &in, packed, dst, &d, k->b != NULL, accum, fresh);
+        conv_done(&in);
     }
-    pv_tensor_unpin(k->src);
     return true;
 }
 
@@ -412,16 +418,21 @@ static bool grads_by_direct(const struct grads *g, enum conv_how how)
     struct conv_desc d = *g->d;
     d.how = how;
     pv_tensor *fine = g->fine, *coarse = g->coarse, *out = g->out;
-    if (g->dw && pv_tensor_pin(fine)) {
-        if (pv_tensor_pin(coarse)) {
+    struct conv_in f, c;
+    bool done = !g->dw;
+    for (int normalise = conv_grads_may_normalise(&d); !done && normalise >= 0; normalise--) {
+        if (!conv_read(fine, normalise, &f))
+            break;
+        if (conv_read(coarse, normalise, &c)) {
+            done = true;
             if (pv_is_ref(g->dw))
                 ref_conv_wgrad(pv_ref_data(fine), pv_ref_data(coarse), pv_ref_data(g->dw), fine->h.n, fine->h.c,
                                coarse->h.c, fine->h.s, coarse->h.s, g->d, g->accum);
             else
-                conv_run_wgrad(g->label, fine, coarse, g->dw, &d, g->accum);
-            pv_tensor_unpin(coarse);
+                done = conv_run_wgrad(g->label, &f, &c, g->dw, &d, g->accum);
+            conv_done(&c);
         }
-        pv_tensor_unpin(fine);
+        conv_done(&f);
     }
     if (g->db && pv_is_ref(g->db))
         ref_chan_sum(pv_ref_data(out), pv_ref_data(g->db), out->h.n, out->h.c, pv_voxels(&out->h), g->accum_bias);

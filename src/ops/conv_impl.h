@@ -32,14 +32,15 @@ pv_tensor *conv_packed(pv_tensor *w, pv_tensor *b, const struct conv_desc *d, en
 void conv_forget_packed(pv_tensor *w);
 
 /* coarse (+)= gather from fine over `nin` channels; weights as packed. `fresh`: coarse gets its only content here, so
- * that kernels that can leave statistics with it. */
-void conv_run_down(const char *label, pv_tensor *fine, pv_tensor *packed, pv_tensor *coarse,
+ * that kernels that can leave statistics with it. False: nothing is done, because a large map is split into launches
+ * whose kernels do not normalise what they read. */
+bool conv_run_down(const char *label, const struct conv_in *fine, pv_tensor *packed, pv_tensor *coarse,
                    const struct conv_desc *d, bool bias, bool accum, bool fresh);
 /* fine (+)= from coarse. */
-void conv_run_up(const char *label, pv_tensor *coarse, pv_tensor *packed, pv_tensor *fine,
+bool conv_run_up(const char *label, const struct conv_in *coarse, pv_tensor *packed, pv_tensor *fine,
                  const struct conv_desc *d, bool bias, bool accum, bool fresh);
 /* dw[coarse channel][fine channel][tap] (+)= sum fine * coarse. */
-void conv_run_wgrad(const char *label, pv_tensor *fine, pv_tensor *coarse, pv_tensor *dw,
+bool conv_run_wgrad(const char *label, const struct conv_in *fine_in, const struct conv_in *coarse_in, pv_tensor *dw,
                     const struct conv_desc *d, bool accum);
 /* out[c] (+)= sum over samples and voxels of BLOCKED x. */
 void conv_run_chan_sum(const char *label, pv_tensor *x, pv_tensor *out, bool accum);
@@ -127,8 +128,9 @@ void conv_sum_channels(const char *label, pv_tensor *part, int slabs, pv_tensor 
 bool conv_stats_room(struct pv_launch *l, const pv_tensor *fresh, struct pv_stats *s);
 
 /* Tiled simt kernels (conv_tile.c). `kind`: walks they exist for; `gains`: tiles are expected to be faster than matrix
- * products. A launch that is set up but for kernel and groups; false: the direct
- * kernel must do it. `fresh`: dst, if the launch makes all of its content: statistics are left with it; else NULL. */
+ * products. A launch that is set up but for kernel and groups; false: the direct kernel must do it. `in`: src, and what
+ * normalises it; n0: its first sample. `fresh`: dst, if the launch makes all of its content, with which statistics are
+ * left; else NULL. */
 struct a_conv;
 struct a_wgrad;
 bool tile_kind(const struct conv_desc *d);
@@ -138,7 +140,10 @@ bool coop_kind(const pv_dev *dev, const struct conv_desc *d, bool upward);
 const char *coop_name(const pv_dev *dev, bool forced);
 bool tile_gains(const pv_tensor *src, const pv_tensor *dst);
 bool conv_tile_run(pv_dev *dev, struct pv_launch *l, const struct a_conv *a, const struct conv_desc *d, bool upward,
-                   pv_tensor *fresh);
+                   const struct conv_in *in, int n0, pv_tensor *fresh);
+/* Whether the kernels of d->how normalise what they read by a table of `rows` rows: of a walk, of a weight gradient. */
+bool conv_may_normalise(const struct conv_desc *d, bool upward, int rows);
+bool conv_grads_may_normalise(const struct conv_desc *d);
 /* The same for weight gradients. Slabs of planes, and rows of the parts of a plane (a->rows), for `pairs` of blocks. */
 bool conv_tile_wgrad(pv_dev *dev, struct pv_launch *l, struct a_wgrad *a, const struct conv_desc *d, int slabs);
 int conv_tile_slabs(struct a_wgrad *a, int planes, int pairs);

@@ -229,10 +229,11 @@ static void launch_fat_up(pv_dev *dev, struct pv_launch *l, const struct a_conv 
     }
 }
 
-static void launch_part(const char *label, pv_tensor *src, pv_tensor *packed, pv_tensor *dst,
+static void launch_part(const char *label, const struct conv_in *in, pv_tensor *packed, pv_tensor *dst,
                         const struct conv_desc *d, bool upward, bool whole, const struct part *p, bool bias,
                         bool accum, bool fresh)
 {
+    pv_tensor *src = in->t;
     pv_dev *dev = src->dev;
     struct pv_strides ss = pv_strides_of(src), ds = pv_strides_of(dst);
     int taps = conv_taps(d), nin = pv_blocks(src->h.c), wb = 16 + nin * taps * 256;
@@ -291,7 +292,7 @@ static void launch_part(const char *label, pv_tensor *src, pv_tensor *packed, pv
     } else if (fat) {
         l.k = &fat_fwd;
         launch_fat_down(dev, &l, &a, d->stride);
-    } else if (!conv_tile_run(dev, &l, &a, d, upward, fresh && whole && p->nn == dst->h.n ? dst : NULL)) {
+    } else if (!conv_tile_run(dev, &l, &a, d, upward, in, p->n0, fresh && whole && p->nn == dst->h.n ? dst : NULL)) {
         l.k = upward ? &simt_up : &simt_fwd;
         l.spec[0] = d->stride;
         pv_groups(dev, &l, (uint64_t)pv_ceil_div(p->nx * dst->h.s[1] * dst->h.s[2], 64));
@@ -300,21 +301,24 @@ static void launch_part(const char *label, pv_tensor *src, pv_tensor *packed, pv
     }
 }
 
-static void run_gather(const char *label, pv_tensor *src, pv_tensor *packed, pv_tensor *dst,
+static bool run_gather(const char *label, const struct conv_in *in, pv_tensor *packed, pv_tensor *dst,
                        const struct conv_desc *d, bool upward, bool bias, bool accum, bool fresh)
 {
+    pv_tensor *src = in->t;
     if (!src || !packed || !dst || pv_dev_failed(src->dev))
-        return;
+        return true;
     int64_t us = pv_shape_sample(&src->h), ud = pv_shape_sample(&dst->h);
     int nin = pv_blocks(src->h.c), nout = pv_blocks(dst->h.c);
     bool whole = fits(src, us) && fits(dst, ud) && fits(packed, pv_shape_stored(&packed->h));
     pv_tensor *both[] = {src, dst};
     int64_t unit[] = {us, ud};
+    if (!whole && in->norm.table)
+        return false;
     for (int n = 0; n < src->h.n;) {
         struct part p = {.n0 = n, .nn = 1, .ncb = nin, .nkb = nout, .nx = dst->h.s[0]};
         if (whole) {
             p.nn = pv_units_per_launch(src->dev, 2, both, unit, NULL, n, src->h.n - n);
-            launch_part(label, src, packed, dst, d, upward, true, &p, bias, accum, fresh);
+            launch_part(label, in, packed, dst, d, upward, true, &p, bias, accum, fresh);
         } else {
             p.ncb = p.nkb = 1;
             /* planes of one launch: halve (even numbers for conv_up) until both sides fit */
@@ -326,23 +330,24 @@ static void run_gather(const char *label, pv_tensor *src, pv_tensor *packed, pv_
                 for (p.cb0 = 0; p.cb0 < nin; p.cb0++)
                     for (p.x0 = 0; p.x0 < dst->h.s[0]; p.x0 += nx) {
                         p.nx = pv_min(nx, dst->h.s[0] - p.x0);
-                        launch_part(label, src, packed, dst, d, upward, false, &p, bias, accum, fresh);
+                        launch_part(label, in, packed, dst, d, upward, false, &p, bias, accum, fresh);
                     }
         }
         n += p.nn;
     }
+    return true;
 }
 
-void conv_run_down(const char *label, pv_tensor *fine, pv_tensor *packed, pv_tensor *coarse,
+bool conv_run_down(const char *label, const struct conv_in *fine, pv_tensor *packed, pv_tensor *coarse,
                    const struct conv_desc *d, bool bias, bool accum, bool fresh)
 {
-    run_gather(label, fine, packed, coarse, d, false, bias, accum, fresh);
+    return run_gather(label, fine, packed, coarse, d, false, bias, accum, fresh);
 }
 
-void conv_run_up(const char *label, pv_tensor *coarse, pv_tensor *packed, pv_tensor *fine,
+bool conv_run_up(const char *label, const struct conv_in *coarse, pv_tensor *packed, pv_tensor *fine,
                  const struct conv_desc *d, bool bias, bool accum, bool fresh)
 {
-    run_gather(label, coarse, packed, fine, d, true, bias, accum, fresh);
+    return run_gather(label, coarse, packed, fine, d, true, bias, accum, fresh);
 }
 
 /* ---- weight gradients ---- */
@@ -406,11 +411,24 @@ static void launch_wgrad(pv_dev *dev, struct pv_launch *l, struct a_wgrad *a, co
     pv_run(dev, l);
 }
 
-void conv_run_wgrad(const char *label, pv_tensor *fine, pv_tensor *coarse, pv_tensor *dw,
+/* Binds buffer 3 of tile_wgrad: the table that normalises one of the maps. */
+static void normalise(struct pv_launch *l, struct a_wgrad *a, const struct conv_in *fine, const struct conv_in *coarse)
+{
+    const struct norm_pending *n = coarse->norm.table ? &coarse->norm : &fine->norm;
+    l->bind[3] = l->bind[0];
+    if (!n->table)
+        return;
+    pv_bind(l, 3, n->table);
+    a->norm = (n == &fine->norm ? WGRAD_BIG : WGRAD_SMALL) | (n->rows > 1 ? WGRAD_ROWS : 0);
+    a->slope = n->slope;
+}
+
+bool conv_run_wgrad(const char *label, const struct conv_in *fine_in, const struct conv_in *coarse_in, pv_tensor *dw,
                     const struct conv_desc *d, bool accum)
 {
+    pv_tensor *fine = fine_in->t, *coarse = coarse_in->t;
     if (!fine || !coarse || !dw || pv_dev_failed(dw->dev))
-        return;
+        return true;
     pv_dev *dev = dw->dev;
     struct pv_strides fs = pv_strides_of(fine), cs = pv_strides_of(coarse);
     int taps = conv_taps(d), bb = pv_blocks(fine->h.c), vb = pv_blocks(coarse->h.c), n = coarse->h.n;
@@ -437,7 +455,7 @@ void conv_run_wgrad(const char *label, pv_tensor *fine, pv_tensor *coarse, pv_te
         fits(dw, pv_shape_stored(&dw->h))) {
         pv_tensor *part = pv_tensor_new(dev, pv_flat((int)part_count), PV_F32);
         if (!part)
-            return;
+            return true;
         a.planes = planes;
         a.slab = per;
         a.pbb = bb;
@@ -447,11 +465,14 @@ void conv_run_wgrad(const char *label, pv_tensor *fine, pv_tensor *coarse, pv_te
         pv_bind(&l, 0, fine);
         pv_bind(&l, 1, coarse);
         pv_bind(&l, 2, part);
+        normalise(&l, &a, fine_in, coarse_in);
         launch_wgrad(dev, &l, &a, d, slabs);
         conv_sum_slabs(label, part, slabs, dw, fine->h.c, coarse->h.c, taps, accum);
         pv_tensor_put(&part);
-        return;
+        return true;
     }
+    if (fine_in->norm.table || coarse_in->norm.table)
+        return false;
     /* split: one pair of blocks and a few planes of one sample at a time, summed into dw after each */
     int nx = X;
     while (nx > 1 && !(fits(coarse, nx * (int64_t)cs.p) && fits(fine, ((nx - 1) * stx + d->k[0]) * (int64_t)fs.p)))
@@ -474,6 +495,7 @@ void conv_run_wgrad(const char *label, pv_tensor *fine, pv_tensor *coarse, pv_te
                     pv_bind_range(&l, 1, coarse, (int64_t)s * cs.n + (int64_t)v * cs.b +
                                   (int64_t)(x0 + coarse->h.b[0]) * cs.p, (int64_t)m * cs.p);
                     pv_bind(&l, 2, part);
+                    l.bind[3] = l.bind[0];
                     launch_wgrad(dev, &l, &a, d, 1);
                     ws.nv = pv_min(16, coarse->h.c - v * 16);
                     ws.nb = pv_min(16, fine->h.c - b * 16);
@@ -482,6 +504,7 @@ void conv_run_wgrad(const char *label, pv_tensor *fine, pv_tensor *coarse, pv_te
                     run_wsum(label, part, dw, ws, v * 16);
                 }
     pv_tensor_put(&part);
+    return true;
 }
 
 /* ---- channel sums ---- */

@@ -15,16 +15,16 @@ static const char *const spec_coop[] = {"NB", "S", "UP", "M", "N", "K", "SUBGROU
 static const char *const spec_mma[] = {"NB", "S", "UP", "UNIT", NULL};
 
 static const struct pv_kernel k_tile[2] = {
-    {"conv_tile", "conv_tile", "rrxw", sizeof(struct a_tile), {128, 1, 1}, spec_tile},
-    {"conv_tile", "conv_tile", "rrxw", sizeof(struct a_tile), {256, 1, 1}, spec_tile},
+    {"conv_tile", "conv_tile", "rrxwr", sizeof(struct a_tile), {128, 1, 1}, spec_tile},
+    {"conv_tile", "conv_tile", "rrxwr", sizeof(struct a_tile), {256, 1, 1}, spec_tile},
 };
-#define GEMM(file, entry, items, spec) {file, entry, "rrxw", sizeof(struct a_tile), {items, 1, 1}, spec}
+#define GEMM(file, entry, items, spec) {file, entry, "rrxwr", sizeof(struct a_tile), {items, 1, 1}, spec}
 static const struct pv_kernel k_gemm = GEMM("conv_gemm", "conv_gemm", 128, spec_gemm);
 static const struct pv_kernel k_gemm_sum = GEMM("conv_gemm", "gemm_sum", 64, spec_gemm);
 static const struct pv_kernel k_coop = GEMM("conv_coop", "conv_coop", 128, spec_coop);
 static const struct pv_kernel k_mma = GEMM("conv_mma", "conv_mma", 128, spec_mma);
 
-#define WGRAD(items) {"conv_tile_wgrad", "tile_wgrad", "rrw", sizeof(struct a_wgrad), {items, 1, 1}, spec_wgrad}
+#define WGRAD(items) {"conv_tile_wgrad", "tile_wgrad", "rrwr", sizeof(struct a_wgrad), {items, 1, 1}, spec_wgrad}
 /* by the number of taps along x and y */
 static const struct pv_kernel k_wgrad[] = {[1] = WGRAD(16), [2] = WGRAD(32), [3] = WGRAD(48), [4] = WGRAD(64),
                                            [9] = WGRAD(144)};
@@ -83,6 +83,18 @@ bool tile_kind(const struct conv_desc *d) { return d->dims == 3 && d->stride == 
 
 bool gemm_kind(const struct conv_desc *d, bool upward) { return d->stride == 1 || !upward || d->k[2] == 2; }
 
+bool conv_may_normalise(const struct conv_desc *d, bool upward, int rows)
+{
+    /* conv_gemm: what it reads once, without a border, whatever sample it is of */
+    bool once = upward || conv_taps(d) == 1 || (d->stride == 2 && d->k[2] == 2);
+    return d->how == CONV_TILE || (d->how == CONV_GEMM && once && rows == 1);
+}
+
+bool conv_grads_may_normalise(const struct conv_desc *d)
+{
+    return d->how == CONV_TILE && (d->stride == 1 || d->k[2] == 2);     /* elsewhere a border's place is not known */
+}
+
 bool coop_kind(const pv_dev *dev, const struct conv_desc *d, bool upward)
 {
     return d->half && gemm_kind(d, upward) && pv_dev_matrix(dev, &(struct pv_matrix){0});
@@ -101,7 +113,23 @@ bool tile_gains(const pv_tensor *src, const pv_tensor *dst)
     return pv_min(src->h.c, dst->h.c) <= 32 && pv_max(fill(s[0], s[1], s[2], 8), fill(s[0], s[1], s[2], 16)) >= 60;
 }
 
-static bool run_tile(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, pv_tensor *fresh)
+/* Binds buffer 4: the table that normalises what is read, if there is one (rows of samples n0 on). */
+static void bind_table(struct pv_launch *l, struct a_tile *a, const struct conv_in *in, int n0)
+{
+    pv_tensor *table = in->norm.table;
+    l->bind[4] = l->bind[1];
+    if (!table)
+        return;
+    int row = table->h.n / in->norm.rows;
+    pv_bind(l, 4, table);
+    if (in->norm.rows > 1)
+        pv_bind_range(l, 4, table, (int64_t)n0 * row, (int64_t)a->n * row);
+    a->flags |= TILE_NORM | (in->norm.rows > 1 ? TILE_ROWS : 0);
+    a->slope = in->norm.slope;
+}
+
+static bool run_tile(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, const struct conv_in *in, int n0,
+                     pv_tensor *fresh)
 {
     int nb = c->kb % 2 == 0 ? 2 : 1, tz = fill(c->x, c->y, c->z, 8) > fill(c->x, c->y, c->z, 16) ? 8 : 16;
     struct a_tile a = tile_args(c);
@@ -119,6 +147,7 @@ static bool run_tile(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, p
     for (int i = 0; i < 3; i++)
         l->groups[i] = (uint32_t)groups[i];
     struct pv_stats s = {NULL, a.n, {a.x, a.y, a.z}, {4, 128 / tz, tz}};
+    bind_table(l, &a, in, n0);
     a.flags |= conv_stats_room(l, fresh, &s) ? TILE_STATS : 0;
     pv_run(dev, l);
     if (s.part)
@@ -128,7 +157,7 @@ static bool run_tile(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, p
 
 /* unit: NULL, or the matrix unit that multiplies. */
 static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, int stride, bool upward,
-                     const struct pv_matrix *unit, pv_tensor *fresh)
+                     const struct pv_matrix *unit, const struct conv_in *in, pv_tensor *fresh)
 {
     struct a_tile a = tile_args(c), sum = a;
     int taps = a.kx * a.ky * a.kz;
@@ -162,6 +191,7 @@ static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, i
     }
     pv_groups(dev, l, (uint64_t)pv_ceil_div(a.n * voxels, rows));
     l->groups[2] = (uint32_t)(slabs * pv_ceil_div(blocks, nb));
+    bind_table(l, &a, in, 0);
     if (slabs == 1) {
         /* units are runs of voxels of all samples, upward of input voxels by `nb` taps: each has nb output voxels */
         struct pv_stats s = {NULL, 1, {1, upward ? taps : 1, a.n * voxels}, {1, upward ? nb : 1, rows}};
@@ -177,6 +207,7 @@ static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, i
     if (!part)
         return;
     struct pv_launch s = *l;
+    s.bind[4] = l->bind[1];
     s.k = &k_gemm_sum;
     s.flops = 0;
     s.args = &sum;
@@ -203,14 +234,14 @@ static void run_gemm(pv_dev *dev, struct pv_launch *l, const struct a_conv *c, i
 }
 
 bool conv_tile_run(pv_dev *dev, struct pv_launch *l, const struct a_conv *a, const struct conv_desc *d, bool upward,
-                   pv_tensor *fresh)
+                   const struct conv_in *in, int n0, pv_tensor *fresh)
 {
     if (d->how == CONV_TILE)
-        return run_tile(dev, l, a, fresh);
+        return run_tile(dev, l, a, in, n0, fresh);
     struct pv_matrix unit;
     bool coop = d->how == CONV_COOP && pv_dev_matrix(dev, &unit);
     if (d->how == CONV_GEMM || coop)
-        run_gemm(dev, l, a, d->stride, upward, coop ? &unit : NULL, fresh);
+        run_gemm(dev, l, a, d->stride, upward, coop ? &unit : NULL, in, fresh);
     return d->how == CONV_GEMM || coop;
 }
 

@@ -212,8 +212,8 @@ pv_tensor *pv_norm_act(pv_tape *t, pv_tensor *x, const struct pv_norm_params *p)
         return wrong(x, p);
     struct norm_desc d;
     describe(&d, t, p);
-    /* convolutions of the fat class normalise what they read: the result gets memory when somebody else asks for it */
-    bool lazy = pv_class(x) == PV_FAT && p->kind != PV_NORM_NONE && !p->residual && !p->skip && d.drop == PV_DROP_NONE;
+    /* convolutions may normalise what they read: the result gets memory when somebody else asks for it */
+    bool lazy = !pv_is_ref(x) && p->kind != PV_NORM_NONE && !p->residual && !p->skip && d.drop == PV_DROP_NONE;
     pv_tensor *table = NULL, *y = lazy ? pv_tensor_lazy(t->dev, x->h, PV_F32) : pv_tensor_new(t->dev, x->h, PV_F32);
     if (p->kind != PV_NORM_NONE)
         table = pv_tensor_new(t->dev, pv_flat(norm_table_size(&d, &x->h)), PV_F32);

@@ -24,8 +24,8 @@ struct a_conv {
 
 /* conv_wgrad: part[slab][vb][bb][tap][16 b][16 v] = sum over the slab's voxels o of big[o * s + tap - p][b] *
  * small[o][v]. */
-struct a_wgrad {
-    KU32 off[3];                /* big, small, part */
+struct a_wgrad {                /* 128 bytes at most: what Vulkan guarantees */
+    KU32 off[4];                /* big, small, part; tile_wgrad: table of norm.cl */
     KI32 planes, slab;          /* n * x planes in all, planes per slab */
     KI32 x, y, z;               /* small grid */
     KI32 bb, vb;                /* blocks of big and small in this launch */
@@ -33,10 +33,14 @@ struct a_wgrad {
     KI32 bn, bbs, bp, br;       /* big strides: sample, block, plane, row */
     KI32 sn, sbs, sp, sr;       /* small strides */
     KI32 bo, so;                /* big at voxel 0, tap 0; small at voxel 0 */
-    KI32 pbb, pb0, pv0;         /* blocks of big in part, first block of this launch */
-    KI32 pvb;
+    KI32 pbb, pvb;              /* blocks of big and small in part */
     KI32 rows, ty, tz;          /* tile_wgrad, coop_wgrad: rows of a part of a plane; rows and voxels in local memory */
+    KI32 norm;                  /* tile_wgrad: WGRAD_* */
+    KF32 slope;
 };
+#define WGRAD_BIG 1             /* big is normalised and activated when it is read, as by conv_tile */
+#define WGRAD_SMALL 2
+#define WGRAD_ROWS 4            /* by a row of the table per sample */
 #define TILE_CELLS 448          /* blocks of 16 channels in local memory */
 #define COOP_FOURS 3840         /* coop_wgrad: fours of halves in shared memory */
 

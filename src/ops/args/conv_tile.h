@@ -11,10 +11,12 @@
 #define TILE_BEHIND 4           /* the first tap is behind 16 biases */
 #define TILE_STATS 8            /* leave statistics of dst: [..units of dst..][mean, sum of squared deviations][16] */
 
+#define TILE_NORM 16            /* src is normalised and activated when it is read: act((x - mean) * scale + bias) */
+#define TILE_ROWS 32            /* by a row of the table per sample (conv_tile alone) */
 #define GEMM_SUM_RUN 32         /* voxels of a work-group of gemm_sum */
 
 struct a_tile {                 /* 128 bytes at most: what Vulkan guarantees */
-    KU32 off[4];                /* src (gemm_sum: partial sums), weights, dst, statistics */
+    KU32 off[5];                /* src (gemm_sum: partial sums), weights, dst, statistics, table of norm.cl */
     KI32 n, cb, kb;             /* samples, input blocks, output blocks of this launch */
     KI32 x, y, z;               /* output voxels of this launch; upward: input voxels that reach them */
     KI32 kx, ky, kz;            /* taps */
@@ -25,6 +27,7 @@ struct a_tile {                 /* 128 bytes at most: what Vulkan guarantees */
     KI32 flags;
     KI32 per, ds;               /* conv_gemm: steps of a slab, floats between slabs of dst; gemm_sum: slabs, the same */
     KI32 fx, fy, fz;            /* upward: output voxels of this launch */
+    KF32 slope;                 /* of the activation */
 };
 
 #endif
