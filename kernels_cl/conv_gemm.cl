@@ -13,6 +13,7 @@
 #define ROW (MV + 2)            /* 2: writes of the four quarters of 2 voxels meet different banks */
 #define NA (8 / NB)             /* what a work-item brings of the input */
 #define NW ((NB + 1) / 2)       /* and of the weights */
+#define NORMS (UP || S == 2)    /* may read each element once, and then normalise it */
 #define WG128 __attribute__((reqd_work_group_size(128, 1, 1)))
 
 /* conv_gemm, UP 0: y[k][o] = b[k] + sum_{c, tap} w[tap][c][k] x[c][o * S + tap]; steps are (c block, tap).
@@ -51,7 +52,7 @@ __kernel WG128 void conv_gemm(GC(float) src, GC(float) wt, G(float) dst, G(float
     for (int s = first; s <= last; s++) {
         if (s > first) {
             barrier(CLK_LOCAL_MEM_FENCE);
-            if (a.flags & TILE_NORM) {
+            if (NORMS && a.flags & TILE_NORM) {
                 GC(float) t = table + a.off[4] + (UP ? s - 1 : (s - 1) / taps) * 64 + l % 4 * 4;
                 UNROLL for (int i = 0; i < NA; i++) {
                     u[i] = fma(u[i] - LD4(t + 32), LD4(t), LD4(t + 16));

@@ -43,29 +43,24 @@ void conv_tile(GC(float) src, GC(float) wt, G(float) dst, G(float) stats, GC(flo
     UNROLL for (int v = 0; v < TX; v++)
         UNROLL for (int k = 0; k < 4; k++)
             acc[v][k] = (float4)(0.0f);
+    /* what is normalised ends where the border, zero, begins; unsigned: other comparisons take 40 registers on sm_75 */
+    const int edge = a.flags & TILE_NORM ? 1 : 0, room = 2 - 2 * edge;
     for (int q = 0; q < a.cb * 4; q++) {
         GC(float) s = src + q / 4 * a.sb + q % 4 * 4;
         GC(float) w = wt + (a.flags & TILE_BEHIND ? 16 : 0) + kb * a.wb + q / 4 * 27 * 256 + q % 4 * 64;
+        GC(float) t = table + a.off[4] + ((a.flags & TILE_ROWS ? n * a.cb : 0) + q / 4) * 64 + q % 4 * 4;
         barrier(CLK_LOCAL_MEM_FENCE);
-        if (a.flags & TILE_NORM) {      /* the border stays zero */
-            GC(float) t = table + a.off[4] + ((a.flags & TILE_ROWS ? n * a.cb : 0) + q / 4) * 64 + q % 4 * 4;
-            const float4 scale = LD4(t), bias = LD4(t + 16), mean = LD4(t + 32);
-            NOUNROLL for (int i = l; i < CELLS; i += WG) {
-                const int hx = i / (HY * HZ), hy = i / HZ % HY, hz = i % HZ;
-                const int x = x0 + hx - 1, yy = y0 + hy - 1, zz = z0 + hz - 1;
-                float4 v = (float4)(0.0f);
-                if (x >= 0 && x < a.x && yy >= 0 && yy < a.y && zz >= 0 && zz < a.z) {
-                    v = fma(LD4(s + hx * a.sp + hy * a.sr + hz * 16) - mean, scale, bias);
-                    v = select(v * a.slope, v, v > (float4)(0.0f));
-                }
-                in[i] = v;
+        NOUNROLL for (int i = l; i < CELLS; i += WG) {
+            const int hx = i / (HY * HZ), hy = i / HZ % HY, hz = i % HZ;
+            const bool there = ((uint)(x0 + hx - edge) < (uint)(a.x + room)) &
+                               ((uint)(y0 + hy - edge) < (uint)(a.y + room)) &
+                               ((uint)(z0 + hz - edge) < (uint)(a.z + room));
+            float4 v = there ? LD4(s + hx * a.sp + hy * a.sr + hz * 16) : (float4)(0.0f);
+            if (edge & there) {
+                v = fma(v - LD4(t + 32), LD4(t), LD4(t + 16));
+                v = select(v * a.slope, v, v > (float4)(0.0f));
             }
-        } else {
-            NOUNROLL for (int i = l; i < CELLS; i += WG) {
-                const int hx = i / (HY * HZ), hy = i / HZ % HY, hz = i % HZ;
-                const bool stored = x0 + hx < a.x + 2 && y0 + hy < a.y + 2 && z0 + hz < a.z + 2;
-                in[i] = stored ? LD4(s + hx * a.sp + hy * a.sr + hz * 16) : (float4)(0.0f);
-            }
+            in[i] = v;
         }
         NOUNROLL for (int i = l; i < NB * 27 * 16; i += WG)
             wl[i] = LD4(w + i / (27 * 16) * a.wb + i / 16 % 27 * 256 + i % 16 * 4);

@@ -661,7 +661,7 @@ __kernel WG64 void norm_grad_apply(GC(float) dy, GC(float) table, GC(float) x, G
         k0 = LD4(back);
         k1 = LD4(back + 16);
     }
-    for (int i = l / 4; i < count; i += 16) {
+    NOUNROLL for (int i = l / 4; i < count; i += 16) {
         const int at = u.at + (i / a.z * (a.z + 2 * a.bz) + i % a.z) * 16 + quad * 4;
         float4 e = (float4)(0.0f);
         if (a.flags & NORM_X)

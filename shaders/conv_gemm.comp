@@ -50,7 +50,7 @@ void main()
     for (int s = first; s <= last; s++) {
         if (s > first) {
             barrier();
-            if ((a.flags & TILE_NORM) != 0) {
+            if ((UP != 0 || S == 2) && (a.flags & TILE_NORM) != 0) {
                 int t = OFF4(4) + (UP != 0 ? s - 1 : (s - 1) / taps) * 16 + l % 4;
                 [[unroll]] for (int i = 0; i < NA; i++) {
                     u[i] = (u[i] - table[t + 8]) * table[t] + table[t + 4];

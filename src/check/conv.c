@@ -111,8 +111,8 @@ static void conv3_bias(struct pv_check *k)
     int n, ci, co, s[3], c = pv_ck_case(k), dims = c % 4 == 3 ? 2 : 3, uses = c % 4;
     sizes(k, dims, 9, s, &n, &ci, &co);
     ci = 1 + ci % 8;
-    if (c == 1 && !pv_ck_small(k))      /* several units of a plane */
-        s[1] = 35, s[2] = 31;
+    if (c == 3 && !pv_ck_small(k))      /* several units of a plane, which fits a binding of 64 KiB */
+        s[1] = 26, s[2] = 31;
     pv_tape *t = pv_ck_tape(k);
     pv_tensor *x = pv_ck_input(k, pv_blocked(dims, n, ci, s), -1, 1, 0);
     pv_tensor *w = pv_ck_input(k, pv_flat(pv_conv_weights(dims, ci, co, 3)), -1, 1, PV_CK_GRAD);

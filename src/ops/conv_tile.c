@@ -86,7 +86,7 @@ bool gemm_kind(const struct conv_desc *d, bool upward) { return d->stride == 1 |
 bool conv_may_normalise(const struct conv_desc *d, bool upward, int rows)
 {
     /* conv_gemm: what it reads once, without a border, whatever sample it is of */
-    bool once = upward || conv_taps(d) == 1 || (d->stride == 2 && d->k[2] == 2);
+    bool once = upward || (d->stride == 2 && d->k[2] == 2);
     return d->how == CONV_TILE || (d->how == CONV_GEMM && once && rows == 1);
 }
 

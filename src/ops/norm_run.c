@@ -255,8 +255,8 @@ pv_tensor *norm_run_grad_table(pv_tensor *dy, pv_tensor *x, pv_tensor *table, pv
     return back;
 }
 
-/* Units of at least 1024 voxels where planes have as many: enough of them to keep a GPU's memory busy. */
-static int grad_rows(const struct pv_shape *h) { return pv_max(1, pv_min(h->s[1], pv_ceil_div(1024, h->s[2]))); }
+/* Units of at least 768 voxels where planes have as many: enough of them to keep a GPU's memory busy. */
+static int grad_rows(const struct pv_shape *h) { return pv_max(1, pv_min(h->s[1], pv_ceil_div(768, h->s[2]))); }
 
 /* Room for the sums of dx (a new reference), which a bias's gradient is made of (conv_run_chan_sum). NULL: without. */
 static pv_tensor *new_sums(const pv_tensor *dx)
