@@ -152,8 +152,8 @@ int main(int argc, char **argv)
 #if PV_HAVE_VULKAN
     /* what belongs to implementations that the device does not have */
     static const struct { const char *impl, *file; } owned[] = {
-        {"tile", "conv_tile"}, {"tile", "norm__norm_fold"}, {"gemm", "conv_gemm__"}, {"winog", "winog"},
-        {"coop", "conv_coop"}};
+        {"tile", "conv_tile"}, {"tile", "norm__norm_fold"}, {"tile", "conv_aux__chan_join"},
+        {"gemm", "conv_gemm__"}, {"winog", "winog"}, {"coop", "conv_coop"}};
     bool has[PV_COUNT(owned)];
     pv_dev *dev = open_device(&o);
     for (size_t i = 0; i < PV_COUNT(owned); i++)
