@@ -125,7 +125,7 @@ void conv_tile(GC(float) src, GC(float) wt, G(float) dst, G(float) stats, GC(flo
         }
         const float4 t = column[0] + column[1];         /* of use to l % 32 = 0 */
         if (squares && l % 32 == 0) {
-            const int units = get_num_groups(0) * get_num_groups(1), count = min(TX, a.x - x0) * min(TY, a.y - y0) *
+            const int units = get_num_groups(0) * ((a.x + TX - 1) / TX), count = min(TX, a.x - x0) * min(TY, a.y - y0) *
                               min(TZ, a.z - z0), unit = get_group_id(1) * get_num_groups(0) + g;
             G(float) to = stats + a.off[3] + ((n * a.kb + kb + l / 128) * units + unit) * 32 + l / 32 % 4 * 4;
             PUT_STATS(to, in[1024 + l / 32], sum, t, count)

@@ -125,7 +125,7 @@ void main()
         }
         vec4 t = halo[column] + halo[column + 1];
         if (squares != 0 && l % 32 == 0) {
-            int units = int(gl_NumWorkGroups.x * gl_NumWorkGroups.y);
+            int units = int(gl_NumWorkGroups.x) * ((a.x + TX - 1) / TX);     /* of pieces of a launch, too */
             int unit = int(gl_WorkGroupID.y * gl_NumWorkGroups.x) + g;
             int count = min(TX, a.x - x0) * min(TY, a.y - y0) * min(TZ, a.z - z0);
             int to = OFF4(3) + ((n * a.kb + kb + l / 128) * units + unit) * 8 + l / 32 % 4;

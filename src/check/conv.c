@@ -82,6 +82,8 @@ static void norm_case(struct pv_check *k, int ks, bool up)
         ci = 8 + ci % 29;           /* a single channel's scale is cancelled by the second normalisation */
         if (c == 0)
             n = 2, ci = 16, co = 32, s[0] = 4, s[1] = 6, s[2] = 10;
+        if (c == 1 && ks == 3)      /* more tiles of x than samples and blocks: a launch may be cut along x */
+            n = 2, ci = 16, co = 16, s[0] = 17;
         for (int i = dims == 2; i < 3 && ks == 2 && !up; i++)   /* few coarse voxels have an ill-conditioned variance */
             s[i] = c % 2 ? s[i] + 4 : (s[i] + 5) / 2 * 2;
         if (s[0] * s[1] * s[2] < 8)

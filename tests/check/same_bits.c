@@ -3,7 +3,7 @@
  * same.
  *
  *     same_bits DEVICE SIZE [--class simt]
- *     same_bits DEVICE pieces [--class simt]
+ *     same_bits DEVICE pieces [--class simt] [--op NAME]
  *
  * SIZE: reductions with sub-groups of this size and without; on Vulkan every shader that exists in a second form must
  * have run. Skipped where the device has no such sub-groups. pieces: launches whole and in pieces (limits.max_work),
@@ -118,12 +118,14 @@ int main(int argc, char **argv)
 {
     if (argc < 3)
         return 2;
-    const char *name = argv[1], *cls = NULL;
+    const char *name = argv[1], *cls = NULL, *only = NULL;
     const bool pieces = pv_streq(argv[2], "pieces");
     const int size = pieces ? 0 : atoi(argv[2]);
     for (int i = 3; i + 1 < argc; i++)
         if (pv_streq(argv[i], "--class"))
             cls = argv[i + 1];
+        else if (pv_streq(argv[i], "--op"))
+            only = argv[i + 1];
     pv_log_level_set(PV_LOG_ERROR);
     pv_dev *dev[2] = {open_device(name, cls, pieces, false), open_device(name, cls, pieces, true)};
     int wrong = 0;
@@ -132,7 +134,7 @@ int main(int argc, char **argv)
         for (int i = 0; pv_check_families[f].ops[i]; i++) {
             const struct pv_check_op *op = pv_check_families[f].ops[i];
             const char *const none[] = {NULL, NULL}, *const *impls = op->impls ? op->impls : none;
-            if (pieces && !pv_streq(pv_check_families[f].name, "conv"))
+            if ((pieces && !pv_streq(pv_check_families[f].name, "conv")) || (only && !pv_streq(only, op->name)))
                 continue;
             for (int k = 0; k == 0 || (pieces && impls[k]); k++)
                 if (!impls[k] || !op->has || op->has(dev[0], impls[k]))
