@@ -16,22 +16,23 @@
 #ifdef PV_SHUFFLE
 
 /* SUB_SIZE work-items of a sub-group (PV_SUBGROUP, or what the compiler chose, 0); SUB_LANE: which of them this one
- * is, which must be LOCAL() % SUB_SIZE (checked before use). shuffle_(x, h): x of lane SUB_LANE ^ h. */
+ * is, which must be LOCAL() % SUB_SIZE (checked before use). shuffle_(x, h): x of lane SUB_LANE ^ h. Bits,
+ * because a float might lose what looks like a denormal number. */
 #if PV_SHUFFLE == 1     /* NVIDIA */
 #define SUB_SIZE 32
 #define SUB_LANE (LOCAL() % 32)
-float shuffle_(float x, int h);
-float shuffle_(float x, int h)
+uint shuffle_(uint x, int h);
+uint shuffle_(uint x, int h)
 {
-    float y;
-    __asm__ volatile("shfl.sync.bfly.b32 %0, %1, %2, 31, 0xffffffff;" : "=f"(y) : "f"(x), "r"(h));
+    uint y;
+    __asm__ volatile("shfl.sync.bfly.b32 %0, %1, %2, 31, 0xffffffff;" : "=r"(y) : "r"(x), "r"(h));
     return y;
 }
 #elif PV_SHUFFLE == 2   /* AMD */
 #define SUB_SIZE PV_SUBGROUP
 #define SUB_LANE ((int)__builtin_amdgcn_mbcnt_hi(~0u, __builtin_amdgcn_mbcnt_lo(~0u, 0u)))
-float shuffle_(float x, int h);
-float shuffle_(float x, int h) { return as_float(__builtin_amdgcn_ds_bpermute((SUB_LANE ^ h) * 4, as_int(x))); }
+uint shuffle_(uint x, int h);
+uint shuffle_(uint x, int h) { return (uint)__builtin_amdgcn_ds_bpermute((SUB_LANE ^ h) * 4, (int)x); }
 #elif PV_SHUFFLE == 3   /* cl_intel_subgroups */
 #define SUB_SIZE ((int)get_max_sub_group_size())
 #define SUB_LANE ((int)get_sub_group_local_id())
@@ -62,10 +63,11 @@ OTHER(uint)
 #define OTHER_float4(x, h, tmp) other_float4(x, h, tmp)
 #define OTHER_uint(x, h, tmp) other_uint(x, h, tmp)
 #else
-#define OTHER_float(x, h, tmp) shuffle_(x, h)
+#define OTHER_uint(x, h, tmp) shuffle_(x, h)
+#define OTHER_float(x, h, tmp) as_float(shuffle_(as_uint(x), h))
 #define OTHER_float4(v, h, tmp) \
-    (float4)(shuffle_((v).x, h), shuffle_((v).y, h), shuffle_((v).z, h), shuffle_((v).w, h))
-#define OTHER_uint(x, h, tmp) as_uint(shuffle_(as_float(x), h))
+    as_float4((uint4)(shuffle_(as_uint((v).x), h), shuffle_(as_uint((v).y), h), shuffle_(as_uint((v).z), h), \
+                      shuffle_(as_uint((v).w), h)))
 #endif
 
 /* What the tree's steps from 32 down to N leave of t at position i < N. */

@@ -75,6 +75,16 @@ static struct ocl_program *get_program(pv_dev *dev, const struct pv_kernel *k, c
                 snprintf(log, sizeof log, "%.900s", all);
                 pv_debug("kern", "build log of %s.cl:\n%s", k->file, all);
                 pv_free(all);
+                if (strstr(options, "-DPV_SHUFFLE")) {      /* small programs did: those built so far stay */
+                    pv_warn("%s: %s.cl does not build with sub-groups; going on without them", dev->info.id, k->file);
+                    d->subgroup_options[0] = 0;
+                    dev->subgroup = 0;
+                    d->cl->clReleaseProgram(prog);
+                    pv_free(key);
+                    if (owned)
+                        pv_free((void *)(uintptr_t)text);
+                    return NULL;
+                }
                 pv_dev_fail(dev, "%s.cl does not build with '%s': %s\n%s", k->file, options,
                             ocl_error_name(e), log);
             }
@@ -116,6 +126,18 @@ static bool reduces(const struct pv_kernel *k)
     return found;
 }
 
+static char *options_of(pv_dev *dev, const struct pv_resolved *r)
+{
+    struct pv_str options = {0};
+    const char *sub = reduces(r->k) ? ocl_subgroup_options(dev) : "";
+    pv_str_addf(&options, "%s%s%s", ocl_standard(sub), dev->info.cls == PV_FAT ? "-DPV_FAT=1" : "-DPV_SIMT=1", sub);
+    if (((struct ocl_dev *)dev->impl)->oclgrind)    /* its checks know not all instructions of optimised code */
+        pv_str_addf(&options, " -cl-opt-disable -DPV_NO_HINTS=1");
+    for (int i = 0; i < r->num_spec; i++)
+        pv_str_addf(&options, " -D%s=%d", r->k->spec[i], r->spec[i]);
+    return options.text;
+}
+
 cl_kernel ocl_get_kernel(pv_dev *dev, const struct pv_resolved *r)
 {
     struct ocl_dev *d = dev->impl;
@@ -124,15 +146,12 @@ cl_kernel ocl_get_kernel(pv_dev *dev, const struct pv_resolved *r)
         if (c->k == r->k && !memcmp(c->spec, r->spec, sizeof(int32_t) * (size_t)r->num_spec))
             return c->kern;
 
-    struct pv_str options = {0};
-    const char *sub = reduces(r->k) ? ocl_subgroup_options(dev) : "";
-    pv_str_addf(&options, "%s%s%s", ocl_standard(sub), dev->info.cls == PV_FAT ? "-DPV_FAT=1" : "-DPV_SIMT=1", sub);
-    if (d->oclgrind)        /* its checks know not all instructions of optimised code */
-        pv_str_addf(&options, " -cl-opt-disable -DPV_NO_HINTS=1");
-    for (int i = 0; i < r->num_spec; i++)
-        pv_str_addf(&options, " -D%s=%d", r->k->spec[i], r->spec[i]);
-    struct ocl_program *p = get_program(dev, r->k, options.text);
-    pv_str_free(&options);
+    struct ocl_program *p = NULL;
+    for (int i = 0; i < 2 && !p && !dev->failed; i++) {     /* again where a program does not build with sub-groups */
+        char *options = options_of(dev, r);
+        p = get_program(dev, r->k, options);
+        pv_free(options);
+    }
     if (!p)
         return NULL;
     cl_int e;

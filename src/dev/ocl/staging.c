@@ -5,7 +5,7 @@
 
 #include "dev/ocl/ocl.h"
 
-enum { BLOCK = 16 << 20, LATE = 65536, MOST_BLOCKS = 16 };
+enum { BLOCK = 16 << 20, LATE = 4096, MOST_BLOCKS = 16 };
 
 /* Mapped by a queue of its own, behind no other work. Plain memory where the driver has none to pin. */
 static struct ocl_stage *stage_new(struct ocl_dev *d, size_t bytes)
@@ -104,8 +104,14 @@ void ocl_upload(pv_dev *dev, cl_mem to, uint64_t off, const void *src, size_t by
 bool ocl_read_begin(pv_dev *dev, struct pv_mem *m, uint64_t off, struct pv_ticket *t)
 {
     struct ocl_dev *d = dev->impl;
-    struct ocl_stage *s = d->late ? d->late : stage_new(d, LATE);
-    d->late = s == d->late ? s->next : d->late;
+    struct ocl_stage **p = &d->late;
+    while (*p && (*p)->bytes < t->bytes)
+        p = &(*p)->next;
+    struct ocl_stage *s = *p;
+    if (s)
+        *p = s->next;
+    else
+        s = stage_new(d, t->bytes > LATE ? t->bytes : LATE);
     t->impl = s;
     if (ocl_ok(dev, d->cl->clEnqueueReadBuffer(d->queue, m->handle, CL_FALSE, off, t->bytes, s->map, 0, NULL,
                                                &s->event), "clEnqueueReadBuffer"))
