@@ -113,6 +113,8 @@ static void conv3_bias(struct pv_check *k)
     int n, ci, co, s[3], c = pv_ck_case(k), dims = c % 4 == 3 ? 2 : 3, uses = c % 4;
     sizes(k, dims, 9, s, &n, &ci, &co);
     ci = 1 + ci % 8;
+    if (c == 2 && !pv_ck_small(k))
+        ci = 17, co = 18;
     if (c == 3 && !pv_ck_small(k))      /* several units of a plane, which fits a binding of 64 KiB */
         s[1] = 26, s[2] = 31;
     pv_tape *t = pv_ck_tape(k);
@@ -184,7 +186,7 @@ static void stem3_norm(struct pv_check *k)
     co = 2 + co % 17;
     n = pv_ck_small(k) ? 1 + n % 2 : n;
     if (c == 1 && !pv_ck_small(k))
-        n = 3, ci = 1, co = 9, s[0] = 23, s[1] = 18, s[2] = 16;
+        n = 3, ci = 1, co = 9, s[0] = 15, s[1] = 18, s[2] = 21;
     if (s[0] * s[1] * s[2] < 16)
         s[2] += 15;
     pv_tensor *x = pv_ck_input(k, pv_plain(dims, n, ci, s), -1, 1, 0);

@@ -288,7 +288,7 @@ static struct pv_check_result check(const struct options *o, int with)
         hook_barriers(dev);
     dev->be = &hooked;
     pv_fault_clear();
-    const struct pv_check_opts how_many = {.families = families, .cases = 4, .only_case = -1, .seed = 5, .small = true,
+    const struct pv_check_opts how_many = {.families = families, .cases = 4, .only_case = -1, .seed = 5,
                                            .finite_differences = pv_dev_is_ref(dev)};
     struct pv_check_result r = pv_check_run(dev, &how_many);
     if (!pv_dev_finish(dev))

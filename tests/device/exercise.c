@@ -10,7 +10,7 @@
 extern const struct pv_method pv_method_pi;
 const struct pv_method *const pv_methods[] = {&pv_method_pi, NULL};
 
-enum { STEPS = 6, SIDE = 16, VOXELS = SIDE * SIDE * SIDE };
+enum { STEPS = 10, SIDE = 16, VOXELS = SIDE * SIDE * SIDE };
 
 static pv_tensor *image, *label;
 

@@ -86,7 +86,7 @@ int main(int argc, char **argv)
     for (int i = 0; pv_methods[i]; i++)
         method(pv_dev_get_info(dev), pv_methods[i]);
     full_size(pv_dev_get_info(dev), "sup", 1000, 990);
-    full_size(pv_dev_get_info(dev), "mfcons", 3180, 3030);
+    full_size(pv_dev_get_info(dev), "mfcons", 3180, 3090);
     pv_dev_close(&dev);
     printf("%d trainings, %d failures\n", planned, failures);
     return failures != 0 || planned < 40;
