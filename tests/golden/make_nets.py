@@ -8,9 +8,9 @@ and cue, norms of all gradients and samples of every eighth, running statistics,
 Channel c of output k has the gradient (counter(3000 + k) / 4 + s) / number of elements, s = (-1)^c where the label is
 not 0, -(-1)^c where it is; coarser outputs take the label at every so many-th voxel; CRLN's rep and cue are the last
 outputs, the cue's gradient is 100 times that, because little of it reaches the queries. `fp32` says what
-rounding does to that: largest relative difference of a gradient's norm, of a sampled gradient (of its largest value), of
-the outputs, over one run in fp32 and eight in float64 with image and parameters changed by a factor 1 + 3e-7 N(0, 1),
-which moves the outputs as much as fp32 does (1e-5): one run says little, because a few ReLUs near zero decide. Needs
+rounding does to that: largest relative difference of a gradient's norm, of a sampled gradient (of its largest value),
+of the outputs, over one run in fp32 and eight in float64 with image and parameters changed by a factor 1 + 3e-7 N(0,
+1), which moves the outputs as much as fp32 does (1e-5): one run says little, because a few ReLUs near zero decide. Needs
 torch, numpy and safetensors.
 
 usage: make_nets.py FOLDER [NAME...]
