@@ -10,8 +10,8 @@ not 0, -(-1)^c where it is; coarser outputs take the label at every so many-th v
 outputs, the cue's gradient is 100 times that, because little of it reaches the queries. `fp32` says what
 rounding does to that: largest relative difference of a gradient's norm, of a sampled gradient (of its largest value),
 of the outputs, over one run in fp32 and eight in float64 with image and parameters changed by a factor 1 + 3e-7 N(0,
-1), which moves the outputs as much as fp32 does (1e-5): one run says little, because a few ReLUs near zero decide. Needs
-torch, numpy and safetensors.
+1), which moves the outputs as much as fp32 does (1e-5): one run says little, because a few ReLUs near zero decide.
+Needs torch, numpy and safetensors.
 
 usage: make_nets.py FOLDER [NAME...]
 """
