@@ -115,7 +115,7 @@ def layers_alternate():
                           timeout=LIMIT).stdout.decode()
     with open('calls') as f:
         calls = [json.loads(line) for line in f]
-    first = ['--out', '--reps', '--seconds', '--shapes']
+    first = ['--out', '--reps', '--seconds', '--shapes', '--window']
     assert calls == [[first, '1']] + [[['--like'] + first, '1']] * 3, calls
     o = load('l.json')
     ours, rival = o['sides']
