@@ -11,31 +11,7 @@
 #include "common/wino.h"
 #include "ops/args/wino.h"
 
-/* acc[b][t] += sum_c u[b][c] v[t][c] over all input blocks for two frequencies at once. */
-#define PRODUCTS(va, vb, ua, ub) \
-    for (int c = 0; c < a.cb; c++) { \
-        const float *p = (va) + c * nt * 16; \
-        const float *q = (vb) + c * nt * 16; \
-        GC(float) wp = (ua) + c * 256; \
-        GC(float) wq = (ub) + c * 256; \
-        UNROLL for (int i = 0; i < 16; i++) { \
-            float16 wa[NB], wb[NB]; \
-            UNROLL for (int b = 0; b < NB; b++) { \
-                wa[b] = LD16(wp + b * a.cb * 256 + i * 16); \
-                wb[b] = LD16(wq + b * a.cb * 256 + i * 16); \
-            } \
-            UNROLL for (int t = 0; t < T; t++) { \
-                const float16 x = (float16)(p[t * 16 + i]); \
-                UNROLL for (int b = 0; b < NB; b++) \
-                    s[b][t] = fma(x, wa[b], s[b][t]); \
-            } \
-            UNROLL for (int t = 0; t < T; t++) { \
-                const float16 x = (float16)(q[t * 16 + i]); \
-                UNROLL for (int b = 0; b < NB; b++) \
-                    d[b][t] = fma(x, wb[b], d[b][t]); \
-            } \
-        } \
-    }
+#define PRODUCTS(va, vb, ua, ub) WINO_PRODUCTS(a.cb, const float *, nt * 16, GC(float), LD16, va, vb, ua, ub)
 
 /* wino_conv: y (+)= conv(x) + b. src [n][cb][..][16], u as above with kb rounded up to NB, dst [n][kb][..][16].
  * Work-item (i, j, m): tiles i % runs * run.. of rows j*rows.. of tile plane m % tx of sample m / tx, output blocks

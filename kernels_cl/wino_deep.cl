@@ -67,31 +67,7 @@ void deep_weights(GCP w, int so, int si, int flip, float *u, int us)
     }
 }
 
-/* acc[b][t] += sum_c u[b][c] v[t][c] over `cs` input blocks for two frequencies at once. */
-#define PRODUCTS(va, vb, ua, ub) \
-    for (int c = 0; c < a.cs; c++) { \
-        GC(float) p = (va) + c * T * 16; \
-        GC(float) q = (vb) + c * T * 16; \
-        const float *wp = (ua) + c * 256; \
-        const float *wq = (ub) + c * 256; \
-        UNROLL for (int i = 0; i < 16; i++) { \
-            float16 wa[NB], wb[NB]; \
-            UNROLL for (int b = 0; b < NB; b++) { \
-                wa[b] = PLD(wp + b * a.cs * 256 + i * 16); \
-                wb[b] = PLD(wq + b * a.cs * 256 + i * 16); \
-            } \
-            UNROLL for (int t = 0; t < T; t++) { \
-                const float16 x = (float16)(p[t * 16 + i]); \
-                UNROLL for (int b = 0; b < NB; b++) \
-                    s[b][t] = fma(x, wa[b], s[b][t]); \
-            } \
-            UNROLL for (int t = 0; t < T; t++) { \
-                const float16 x = (float16)(q[t * 16 + i]); \
-                UNROLL for (int b = 0; b < NB; b++) \
-                    d[b][t] = fma(x, wb[b], d[b][t]); \
-            } \
-        } \
-    }
+#define PRODUCTS(va, vb, ua, ub) WINO_PRODUCTS(a.cs, GC(float), T * 16, const float *, PLD, va, vb, ua, ub)
 
 /* to[b][(x, y) frequency][2][lane] (+)= products of a group's v (from an input block on) with u, z transformed back. */
 void deep_products(GCP v, const float *u, float *to, int add, struct a_deep a);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Input transforms of Winograd's F(2x2x2, 3x3x3), fat class: B d = d0 - d2, d1 + d2, d2 - d1, d1 - d3. */
+ * Input transforms and products of Winograd's F(2x2x2, 3x3x3), fat class: B d = d0 - d2, d1 + d2, d2 - d1, d1 - d3. */
 #ifndef COMMON_WINO_H
 #define COMMON_WINO_H
 
@@ -94,5 +94,33 @@ void in_z(const float *from, int num, float *to, int step)
         i1 = i3;
     }
 }
+
+/* s[b][t] += sum_c u[b][c] v[t][c] over `blocks` input blocks for frequency a, d[b][t] likewise for b. v: pointers V,
+ * xs floats from block to block, T tiles after one another; u: pointers U that LD reads, NB output blocks after one
+ * another, each of all input blocks. */
+#define WINO_PRODUCTS(blocks, V, xs, U, LD, va, vb, ua, ub) \
+    for (int c = 0; c < (blocks); c++) { \
+        V p = (va) + c * (xs); \
+        V q = (vb) + c * (xs); \
+        U wp = (ua) + c * 256; \
+        U wq = (ub) + c * 256; \
+        UNROLL for (int i = 0; i < 16; i++) { \
+            float16 wa[NB], wb[NB]; \
+            UNROLL for (int b = 0; b < NB; b++) { \
+                wa[b] = LD(wp + b * (blocks) * 256 + i * 16); \
+                wb[b] = LD(wq + b * (blocks) * 256 + i * 16); \
+            } \
+            UNROLL for (int t = 0; t < T; t++) { \
+                const float16 x = (float16)(p[t * 16 + i]); \
+                UNROLL for (int b = 0; b < NB; b++) \
+                    s[b][t] = fma(x, wa[b], s[b][t]); \
+            } \
+            UNROLL for (int t = 0; t < T; t++) { \
+                const float16 x = (float16)(q[t * 16 + i]); \
+                UNROLL for (int b = 0; b < NB; b++) \
+                    d[b][t] = fma(x, wb[b], d[b][t]); \
+            } \
+        } \
+    }
 
 #endif
